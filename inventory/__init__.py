@@ -1,0 +1,1 @@
+"""What should be: the declarative inventory of the province's network."""

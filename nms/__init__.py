@@ -1,0 +1,1 @@
+"""What is, and how to get from one state to the other: store, monitoring, provisioning."""

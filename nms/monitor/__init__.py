@@ -1,0 +1,1 @@
+"""Polling, profiles and health."""

@@ -1,0 +1,1 @@
+"""The SNMP poll engine."""

@@ -1,0 +1,1 @@
+"""One class for one job of an operator."""

@@ -1,0 +1,1 @@
+"""Human and JSON output of one answer."""

@@ -1,0 +1,1 @@
+"""Widgets know values and do no I/O."""
