@@ -1,8 +1,8 @@
 """Signed frames: nothing is executed, played or shown that did not come in one.
 
 A frame is ``b"LOA1"``, the header's length (2 bytes, big endian), the header (JSON), the body (any bytes) and a 64-byte
-Ed25519 signature over all before it, as sent: nothing is re-serialised. Both sides of the wire use this module; it needs
-``cryptography`` and the standard library.
+Ed25519 signature over all before it, as sent: nothing is re-serialised. Both sides of the wire use this module; it
+needs ``cryptography`` and the standard library.
 
 A refusal is a value (``Refused``), because a hostile or broken peer is part of the field.
 """

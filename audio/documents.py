@@ -1,0 +1,352 @@
+"""What hub and devices say to each other, as values, with one strict way to and from JSON.
+
+Times are integer milliseconds UTC, durations integer milliseconds. Both sides of the wire use this module; it needs the
+standard library only. A document that does not fit its type exactly (missing, unknown or wrongly typed field) is a
+``DocumentError``; whoever reads from the wire catches it and counts a refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class DocumentError(ValueError):
+    """The JSON does not say what its type says."""
+
+
+class BulletinClass(StrEnum):
+    """thông thường · ưu tiên · khẩn cấp: only an emergency interrupts (Thông tư 39/2020)."""
+
+    NORMAL = "normal"
+    PRIORITY = "priority"
+    EMERGENCY = "emergency"
+
+
+class ContentKind(StrEnum):
+    RECORDING = "recording"
+    SPEECH = "speech"
+
+
+class Resume(StrEnum):
+    """What becomes of an interrupted item: the remainder, the whole again, or nothing."""
+
+    RESUME = "resume"
+    RESTART = "restart"
+    DROP = "drop"
+
+
+class NowKind(StrEnum):
+    EMERGENCY = "emergency"
+    DRILL = "drill"
+    STOP = "stop"
+
+
+class Result(StrEnum):
+    PLAYED = "played"
+    PARTIAL = "partial"
+    MISSED = "missed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who is meant: any device in one of these units, in one of these groups, or named itself."""
+
+    units: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+
+    def addresses(self, device: str, units: tuple[str, ...], groups: tuple[str, ...]) -> bool:
+        """Whether a device with this unit chain and these groups is meant."""
+        return device in self.devices or any(u in self.units for u in units) or any(g in self.groups for g in groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """What the approver signs with the issuer's key: content, audience, class and validity cannot change afterwards.
+
+    ``content`` is the SHA-256 of the encoded sound, ``duration`` its length. ``siren`` (ms, 0 = none), ``times`` (how
+    often the message is said in one round) and ``every`` (ms between rounds, 0 = one) belong to emergencies and drills.
+    """
+
+    id: str
+    version: int
+    cls: BulletinClass
+    kind: ContentKind
+    tier: str
+    origin: str
+    title: str
+    content: str
+    duration: int
+    audience: Audience
+    valid_from: int
+    valid_until: int
+    volume: int = 100
+    resume: Resume = Resume.RESUME
+    siren: int = 0
+    times: int = 1
+    every: int = 0
+    text: str = ""
+    authority: str = ""
+
+    @property
+    def round(self) -> int:
+        """Length of one round in ms: the siren, then the message ``times`` times."""
+        return self.siren + self.duration * self.times
+
+
+@dataclass(frozen=True, slots=True)
+class Airing:
+    """One planned start of a bulletin in a commune's programme. It must end by ``latest`` (its slot's end)."""
+
+    airing: str
+    bulletin: str
+    repeat: int
+    start: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """Everything one unit airs until ``until``; ``signed`` holds each bulletin's frame (base64) by bulletin id."""
+
+    unit: str
+    until: int
+    airings: tuple[Airing, ...]
+    signed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NowEntry:
+    """An emergency or drill (``signed`` frame, ``sound`` carried as base64) or a stop, in force in ``[start, until)``.
+
+    A stop silences the bulletin it names, or, naming none, everything that began before it.
+    """
+
+    entry: str
+    kind: NowKind
+    bulletin: str
+    start: int
+    until: int
+    signed: str = ""
+    sound: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """All that is in force for one target by one issuer; an empty list says: nothing."""
+
+    entries: tuple[NowEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyKey:
+    """A key the root trusts: see ``envelope.Key``; ``public`` is base64."""
+
+    kid: str
+    iss: str
+    public: str
+    role: str
+    areas: tuple[str, ...]
+    classes: tuple[str, ...]
+    nbf: int
+    exp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A daily window in minutes after local midnight, ``start`` inclusive, ``end`` exclusive; may cross midnight."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """``[start, until)`` in Unix milliseconds."""
+
+    start: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Volume ceilings in percent; ``early`` holds before ``early_until`` minutes after local midnight."""
+
+    day: int
+    early: int
+    emergency: int
+    early_until: int = 360
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one device may obey, signed by the offline root and pinned at enrolment."""
+
+    device: str
+    units: tuple[str, ...]
+    groups: tuple[str, ...]
+    keys: tuple[PolicyKey, ...]
+    quiet: tuple[Quiet, ...]
+    exceptions: tuple[Span, ...]
+    ceilings: Ceilings
+    utc_offset: int = 420
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One start (or refusal) on one device: what came out of it, from when to when. Receipts are the as-run log.
+
+    ``airing`` is the airing's or the now entry's id; ``offset`` is where in the item (ms) the sound began. ``level`` is
+    the RMS level of what was put out in dBFS, None when nothing was; ``clock_error`` in ms, None while unknown.
+    """
+
+    id: str
+    device: str
+    airing: str
+    bulletin: str
+    repeat: int
+    content: str
+    started: int
+    ended: int
+    offset: int
+    result: Result
+    reason: str = ""
+    level: float | None = None
+    clock_error: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What a device says of itself, retained; the last will says ``online: false``."""
+
+    device: str
+    online: bool
+    at: int
+    playing: str = ""
+    bulletin: str = ""
+    programme: int = 0
+    cached: tuple[str, ...] = ()
+    waiting: int = 0
+    refused: Mapping[str, int] | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Receipts that the hub has committed."""
+
+    receipts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HubTime:
+    now: int
+
+
+def encode(document: object) -> bytes:
+    """Compact UTF-8 JSON of a document, fields in declared order: equal values give equal bytes."""
+    return json.dumps(_plain(document), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(cls: type[T], data: bytes | str) -> T:
+    """The document of that type in ``data``. Raises DocumentError with the path of what does not fit."""
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"not JSON: {type(error).__name__}") from None
+    value: T = _reader(cast("Any", cls))(raw, cls.__name__)
+    return value
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+Reader = Callable[[Any, str], Any]
+
+
+@cache
+def _reader(kind: Any) -> Reader:
+    if is_dataclass(kind):
+        return _record(kind)
+    origin = get_origin(kind)
+    if origin is tuple:
+        return _list(_reader(get_args(kind)[0]))
+    if origin in (Union, types.UnionType):
+        return _optional(_reader(next(a for a in get_args(kind) if a is not type(None))))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping(_reader(get_args(kind)[1]))
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _enum(kind)
+    return _scalar(kind)
+
+
+def _record(kind: Any) -> Reader:
+    hints = get_type_hints(kind)
+    readers = {f.name: _reader(hints[f.name]) for f in fields(kind)}
+
+    def read(raw: Any, path: str) -> Any:
+        if not isinstance(raw, dict) or raw.keys() != readers.keys():
+            raise DocumentError(f"{path}: fields")
+        return kind(**{name: reader(raw[name], f"{path}.{name}") for name, reader in readers.items()})
+
+    return read
+
+
+def _list(item: Reader) -> Reader:
+    def read(raw: Any, path: str) -> Any:
+        if not isinstance(raw, list):
+            raise DocumentError(f"{path}: list")
+        return tuple(item(value, path) for value in raw)
+
+    return read
+
+
+def _optional(item: Reader) -> Reader:
+    return lambda raw, path: None if raw is None else item(raw, path)
+
+
+def _mapping(item: Reader) -> Reader:
+    def read(raw: Any, path: str) -> Any:
+        if not isinstance(raw, dict):
+            raise DocumentError(f"{path}: mapping")
+        return {key: item(value, path) for key, value in raw.items()}
+
+    return read
+
+
+def _enum(kind: type[StrEnum]) -> Reader:
+    def read(raw: Any, path: str) -> Any:
+        try:
+            return kind(raw)
+        except ValueError:
+            raise DocumentError(f"{path}: one of {', '.join(kind)}") from None
+
+    return read
+
+
+def _scalar(kind: Any) -> Reader:
+    def read(raw: Any, path: str) -> Any:
+        if kind is float and type(raw) is int:
+            return float(raw)
+        if type(raw) is not kind or (kind is int and not -(2**63) <= raw < 2**63):
+            raise DocumentError(f"{path}: {kind.__name__}")
+        return raw
+
+    return read

@@ -1,0 +1,337 @@
+"""When what plays: two pure functions, the same at the hub and on the device. Standard library only.
+
+``place`` gives approved bulletins their starts in one unit's programme; it never moves what already has one.
+``what_plays`` says what a device plays at an instant, from its programme, the orders in force and its own history.
+
+The rules (domain.md's, and nothing else):
+- only an emergency interrupts; while one is in force its area is silent otherwise;
+- in the quiet hours only an emergency plays, or what a dated exception of the policy allows;
+- an interrupted recording's remainder plays if it waited at most 2 minutes and still fits;
+- each (item, repeat) begins once, across reboots;
+- a stop silences what it names, or, naming nothing, everything that began before it.
+
+All times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from audio.documents import Airing, Bulletin, BulletinClass, NowKind, Policy, Resume, Span
+
+MINUTE = 60_000
+DAY = 24 * 60 * MINUTE
+RESUME_WITHIN = 2 * MINUTE
+"""A recording interrupted for longer is not resumed."""
+GAP = 1_000
+"""Silence between two items of one session."""
+FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An airing with the bulletin that its issuer signed."""
+
+    airing: Airing
+    bulletin: Bulletin
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An emergency, drill or stop in force in ``[start, until)``; ``bulletin`` is None for a stop."""
+
+    entry: str
+    kind: NowKind
+    names: str
+    start: int
+    until: int
+    bulletin: Bulletin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """This device began ``airing`` (or an order's entry) at ``began`` from ``offset``; ``ended`` is None while it plays.
+
+    ``cut``: it ended early by something that may pass (an emergency, a reboot), so that its remainder may still play.
+    """
+
+    airing: str
+    repeat: int
+    began: int
+    offset: int
+    ended: int | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Sound to be on the air now: ``offset`` ms into the item's round, which is over at ``ends``."""
+
+    airing: str
+    repeat: int
+    bulletin: Bulletin
+    offset: int
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What plays now (None: silence, ``reason`` says why), and when to ask again at the latest."""
+
+    play: Play | None
+    reason: str
+    until: int
+
+
+def what_plays(
+    items: Sequence[Item],
+    orders: Sequence[Order],
+    history: Sequence[Segment],
+    now: int,
+    policy: Policy,
+) -> Decision:
+    """The one thing this device plays at ``now``. Same input, same output, on hub and device."""
+    heard = _last_segments(history)
+    active = [o for o in orders if o.start <= now < o.until and _addressed(o.bulletin, policy)]
+    stops = [o for o in active if o.kind is NowKind.STOP]
+    alarms = [o for o in active if o.bulletin is not None and not _order_stopped(o, stops)]
+    wake = _next_change(items, orders, now, policy)
+    loud = not is_quiet(now, policy)
+    emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
+    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud]
+    for order in sorted(emergencies, key=_urgency) + sorted(drills, key=_urgency):
+        play, again = _round(order, heard, now)
+        wake = min(wake, again)
+        if play is not None:
+            return Decision(play, str(order.kind), min(wake, play.ends))
+    if emergencies:
+        return Decision(None, "emergency hold", wake)
+    if not loud:
+        return Decision(None, "quiet hours", wake)
+    return _scheduled(items, stops, heard, now, policy, wake)
+
+
+def _scheduled(
+    items: Sequence[Item],
+    stops: Sequence[Order],
+    heard: dict[tuple[str, int], Segment],
+    now: int,
+    policy: Policy,
+    wake: int,
+) -> Decision:
+    mine = sorted(
+        (i for i in items if _addressed(i.bulletin, policy) and not _item_stopped(i, stops)),
+        key=lambda i: (i.airing.start, i.airing.airing),
+    )
+    candidates = []
+    for number, item in enumerate(mine):
+        segment = heard.get((item.airing.airing, item.airing.repeat))
+        limit = _limit(mine, number, now, policy)
+        play = _continue(item, segment, now) or _begin(item, segment, now, limit) or _again(item, segment, now, limit)
+        if play is not None:
+            # what is on the air goes on; then what was interrupted; then what is due, in order of its start
+            candidates.append((segment is None, segment is not None and segment.ended is not None, number, play))
+    if not candidates:
+        return Decision(None, "held" if stops else "nothing due", wake)
+    play = min(candidates, key=lambda c: c[:3])[3]
+    return Decision(play, str(play.bulletin.cls), min(wake, play.ends))
+
+
+def missed(
+    items: Sequence[Item], history: Sequence[Segment], now: int, policy: Policy, *, since: int = 0
+) -> tuple[Item, ...]:
+    """Items for this device whose last chance to begin (not before ``since``) has passed without a start."""
+    heard = _last_segments(history)
+    mine = sorted((i for i in items if _addressed(i.bulletin, policy)), key=lambda i: i.airing.start)
+    return tuple(
+        item
+        for number, item in enumerate(mine)
+        if (item.airing.airing, item.airing.repeat) not in heard
+        and since <= item.airing.start <= now
+        and now + item.bulletin.duration > _limit(mine, number, now, policy)
+    )
+
+
+def is_quiet(now: int, policy: Policy) -> bool:
+    """Whether ``now`` lies in the quiet hours and in no signed exception."""
+    if any(e.start <= now < e.until for e in policy.exceptions):
+        return False
+    minute = (now // MINUTE + policy.utc_offset) % (24 * 60)
+    return any(_in_window(minute, q.start, q.end) for q in policy.quiet)
+
+
+def quiet_begins(now: int, policy: Policy) -> int:
+    """The next instant from ``now`` on at which quiet hours hold; FOREVER where there are none."""
+    if is_quiet(now, policy):
+        return now
+    starts = [_next_minute(now, q.start, policy.utc_offset) for q in policy.quiet]
+    starts += [e.until for e in policy.exceptions if e.until > now]
+    quiet = [s for s in sorted(starts) if is_quiet(s, policy)]
+    return quiet[0] if quiet else FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A bulletin that still needs ``repeats`` starts in one unit. ``sessions`` False: as soon as the air is free."""
+
+    bulletin: str
+    cls: BulletinClass
+    duration: int
+    valid_from: int
+    valid_until: int
+    repeats: tuple[int, ...] = (0,)
+    sessions: bool = True
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    bulletin: str
+    repeat: int
+    start: int
+    latest: int
+
+
+def place(
+    wanted: Sequence[Wanted],
+    taken: Iterable[Span],
+    sessions: Sequence[Span],
+    quiet: Sequence[Span],
+    now: int,
+) -> tuple[tuple[Placement, ...], tuple[Wanted, ...]]:
+    """Starts for ``wanted`` around what is ``taken``, and what found no room within its validity.
+
+    Priority before normal, then the unit's own ``order``. ``sessions`` and ``quiet`` cover the days to come, in local
+    time already turned into instants. Nothing starts before ``now``, overlaps, or reaches into ``quiet``.
+    """
+    busy = sorted([*taken, *quiet], key=lambda s: s.start)
+    placed: list[Placement] = []
+    homeless: list[Wanted] = []
+    rank = {BulletinClass.PRIORITY: 0, BulletinClass.NORMAL: 1}
+    for want in sorted(wanted, key=lambda w: (rank.get(w.cls, 0), w.order, w.bulletin)):
+        windows = sessions if want.sessions else (Span(now, FOREVER),)
+        after = max(now, want.valid_from)
+        for repeat in want.repeats:
+            found = _free(want, windows, busy, after)
+            if found is None:
+                homeless.append(want)
+                break
+            placed.append(Placement(want.bulletin, repeat, found.start, found.until))
+            busy = sorted([*busy, Span(found.start, found.start + want.duration + GAP)], key=lambda s: s.start)
+            after = found.start + want.duration + GAP
+    return tuple(placed), tuple(homeless)
+
+
+def _free(want: Wanted, windows: Sequence[Span], busy: Sequence[Span], after: int) -> Span | None:
+    """``start`` of the first room for the bulletin and, as ``until``, the end of the window it lies in."""
+    for window in windows:
+        start = max(after, window.start)
+        end = min(window.until, want.valid_until)
+        for span in busy:
+            if span.start < start + want.duration and start < span.until:
+                start = span.until
+        if start + want.duration <= end:
+            return Span(start, min(end, start + DAY))
+    return None
+
+
+def _last_segments(history: Sequence[Segment]) -> dict[tuple[str, int], Segment]:
+    return {(s.airing, s.repeat): s for s in sorted(history, key=lambda s: s.began)}
+
+
+def _addressed(bulletin: Bulletin | None, policy: Policy) -> bool:
+    return bulletin is None or bulletin.audience.addresses(policy.device, policy.units, policy.groups)
+
+
+def _urgency(order: Order) -> tuple[int, str]:
+    return order.start, order.entry
+
+
+def _order_stopped(order: Order, stops: Sequence[Order]) -> bool:
+    return any(s.names == order.names or (not s.names and order.start < s.start) for s in stops)
+
+
+def _item_stopped(item: Item, stops: Sequence[Order]) -> bool:
+    return any(not s.names or s.names == item.bulletin.id for s in stops)
+
+
+def _round(order: Order, heard: dict[tuple[str, int], Segment], now: int) -> tuple[Play | None, int]:
+    """The round of an emergency that plays now, and when the next one is due."""
+    bulletin = order.bulletin
+    if bulletin is None:
+        return None, FOREVER
+    number = (now - order.start) // bulletin.every if bulletin.every else 0
+    again = order.start + (number + 1) * bulletin.every if bulletin.every else FOREVER
+    segment = heard.get((order.entry, number))
+    if segment is None:
+        return Play(order.entry, number, bulletin, 0, now + bulletin.round), again
+    offset = _position(segment, now)
+    if segment.ended is not None and not _may_resume(segment, now):
+        return None, again
+    if offset >= bulletin.round:
+        return None, again
+    return Play(order.entry, number, bulletin, offset, now + bulletin.round - offset), again
+
+
+def _may_resume(segment: Segment, now: int) -> bool:
+    return segment.cut and segment.ended is not None and now - segment.ended <= RESUME_WITHIN
+
+
+def _position(segment: Segment, now: int) -> int:
+    return segment.offset + (now if segment.ended is None else segment.ended) - segment.began
+
+
+def _continue(item: Item, segment: Segment | None, now: int) -> Play | None:
+    if segment is None or segment.ended is not None:
+        return None
+    offset = _position(segment, now)
+    if offset >= item.bulletin.duration:
+        return None
+    return _play(item, offset, now)
+
+
+def _again(item: Item, segment: Segment | None, now: int, limit: int) -> Play | None:
+    """An interrupted item's remainder (or the whole, if its issuer wants that) by the rule of the two minutes."""
+    if segment is None or item.bulletin.resume is Resume.DROP or not _may_resume(segment, now):
+        return None
+    offset = _position(segment, now) if item.bulletin.resume is Resume.RESUME else 0
+    left = item.bulletin.duration - offset
+    return _play(item, offset, now) if left > 0 and now + left <= limit else None
+
+
+def _begin(item: Item, segment: Segment | None, now: int, limit: int) -> Play | None:
+    if segment is not None or now < item.airing.start or now + item.bulletin.duration > limit:
+        return None
+    return _play(item, 0, now)
+
+
+def _play(item: Item, offset: int, now: int) -> Play:
+    ends = now + item.bulletin.duration - offset
+    return Play(item.airing.airing, item.airing.repeat, item.bulletin, offset, ends)
+
+
+def _limit(mine: Sequence[Item], number: int, now: int, policy: Policy) -> int:
+    """When item ``number`` must be over: slot, validity, the next item's start, the quiet hours."""
+    item = mine[number]
+    following = [i.airing.start for i in mine[number + 1 :] if i.airing.start > now][:1]
+    return min([item.airing.latest, item.bulletin.valid_until, quiet_begins(now, policy), *following])
+
+
+def _next_change(items: Sequence[Item], orders: Sequence[Order], now: int, policy: Policy) -> int:
+    times = [i.airing.start for i in items]
+    times += [t for o in orders for t in (o.start, o.until)]
+    times += [t for e in policy.exceptions for t in (e.start, e.until)]
+    times += [_next_minute(now, m, policy.utc_offset) for q in policy.quiet for m in (q.start, q.end)]
+    return min((t for t in times if t > now), default=FOREVER)
+
+
+def _in_window(minute: int, start: int, end: int) -> bool:
+    return start <= minute < end if start <= end else minute >= start or minute < end
+
+
+def _next_minute(now: int, minute: int, utc_offset: int) -> int:
+    """The next instant after ``now`` at which the local clock shows ``minute`` minutes after midnight."""
+    midnight = (now + utc_offset * MINUTE) // DAY * DAY - utc_offset * MINUTE
+    at = midnight + minute * MINUTE
+    return at if at > now else at + DAY
