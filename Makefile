@@ -1,0 +1,71 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Package indexes behind a private certificate authority need the system's certificates.
+export UV_SYSTEM_CERTS ?= 1
+# Debian keeps daemons (mosquitto, snmpd) out of an ordinary user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+PYTHON := .venv/bin/python
+ROOMS := inventory nms audio exporters tui
+N ?= 5000
+OUT ?= build/fleet-$(N)
+CHECKS := format lint types layers translations playbooks rules
+
+.PHONY: help bootstrap demo test check $(CHECKS) bench fleet clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, failures; ends in the TUI on a terminal
+	@scripts/bootstrap demo
+	@$(PYTHON) -m tests.sim.demo
+
+test: check ## everything a change must pass: check, then all tests
+	@tmp=$$(mktemp -d -t loa-test-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
+	$(PYTHON) -m pytest -n 2 --dist loadgroup --basetemp "$$tmp/run"
+
+check: $(CHECKS) ## format, lint, types, layers, translations, playbooks, alert rules
+	@echo "check: ok"
+
+bench: bootstrap ## every benchmark in turn, each beside the peer it is measured against
+	@for file in benchmarks/bench_*.py; do \
+	  echo "== $$file"; $(PYTHON) -m "benchmarks.$$(basename "$$file" .py)"; \
+	done
+
+fleet: bootstrap ## a generated province of N devices in OUT: make fleet N=100000 OUT=build/big
+	@$(PYTHON) -m tests.sim.province fleet --devices "$(N)" --out "$(OUT)"
+
+bootstrap: ## system commands (apt when root), .venv, locked packages
+	@scripts/bootstrap test
+
+clean: ## remove what make made
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CHECKS): bootstrap
+
+format:
+	@.venv/bin/ruff format --check --quiet . || { echo "format: run .venv/bin/ruff format ."; exit 1; }
+
+lint:
+	@.venv/bin/ruff check --quiet .
+
+types:
+	@.venv/bin/mypy $(ROOMS) scripts tests $(wildcard benchmarks/*.py)
+
+layers:
+	@.venv/bin/lint-imports
+
+translations:
+	@$(PYTHON) -m scripts.translations check
+
+playbooks:
+ifeq ($(wildcard playbooks/*.yml),)
+	@echo "ansible-lint: no playbooks yet"
+else
+	@.venv/bin/ansible-lint --offline --nocolor playbooks
+endif
+
+rules:
+	@promtool check rules exporters/rules/*.yml
+	@promtool test rules exporters/rules/tests/*.yml
