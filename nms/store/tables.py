@@ -1,0 +1,244 @@
+"""The tables. A row is a value to fill and read; rules about rows live with what they are about.
+
+Ids of rows are UUIDv7 text unless said otherwise. Times are aware UTC, cut to milliseconds. Words of closed lists are
+text here: their enumerations belong to the rooms above; the few that decide what is heard are checked by the database.
+Every change here needs a migration in ``nms/migrations/versions``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    inspect,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
+from sqlalchemy.types import JSON
+
+from nms.store.types import UtcTime
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcTime(),
+        bytes: LargeBinary(),
+        dict[str, Any]: JSON(none_as_null=True),
+    }
+
+
+class DeviceStateRow(Base):
+    """A device as last known. ``since`` is when ``state`` began, ``misses`` the polls without an answer since."""
+
+    __tablename__ = "device_state"
+
+    device: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    since: Mapped[datetime]
+    updated: Mapped[datetime]
+    cause: Mapped[str] = mapped_column(default="")
+    misses: Mapped[int] = mapped_column(default=0)
+    cell: Mapped[str | None] = mapped_column(default=None)
+    last_seen: Mapped[datetime | None] = mapped_column(default=None)
+    reading: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class EventRow(Base):
+    """One change, never altered; written by ``nms.journal.append``."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index(None, "at"), Index(None, "subject", "at"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    subject: Mapped[str]
+    kind: Mapped[str]
+    from_: Mapped[str] = mapped_column(default="")
+    to: Mapped[str] = mapped_column(default="")
+    cause: Mapped[str] = mapped_column(default="")
+    data: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class BulletinRow(Base):
+    """A bulletin. ``body`` is the exact JSON bytes that the approver signs, ``signed`` the issuer-signed frame."""
+
+    __tablename__ = "bulletin"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('draft', 'submitted', 'approved', 'scheduled', 'airing', 'aired', 'failed', 'cancelled',"
+            " 'returned')",
+            name="state",
+        ),
+        Index(None, "state"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    state: Mapped[str]
+    cls: Mapped[str]
+    tier: Mapped[str]
+    origin: Mapped[str]
+    title: Mapped[str]
+    author: Mapped[str]
+    created: Mapped[datetime]
+    body: Mapped[bytes]
+    audience: Mapped[str]
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime]
+    play_now: Mapped[bool] = mapped_column(default=False)
+    signed: Mapped[bytes | None] = mapped_column(default=None)
+    requested_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class ApprovalRow(Base):
+    """A decision on one version. ``on_behalf`` names the unit it was entered for, ``paper`` the document signed."""
+
+    __tablename__ = "approval"
+    __table_args__ = (CheckConstraint("decision IN ('approved', 'returned')", name="decision"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    bulletin: Mapped[str] = mapped_column(ForeignKey("bulletin.id"), index=True)
+    version: Mapped[int]
+    person: Mapped[str]
+    at: Mapped[datetime]
+    decision: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="")
+    on_behalf: Mapped[str | None] = mapped_column(default=None)
+    paper: Mapped[str | None] = mapped_column(default=None)
+
+
+class AiringRow(Base):
+    """One planned start of a bulletin in one unit. ``duration`` in seconds; ``latest`` is the last moment to begin."""
+
+    __tablename__ = "airing"
+    __table_args__ = (UniqueConstraint("bulletin", "unit", "repeat"), Index(None, "unit", "start"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    bulletin: Mapped[str] = mapped_column(ForeignKey("bulletin.id"))
+    unit: Mapped[str]
+    repeat: Mapped[int]
+    start: Mapped[datetime]
+    duration: Mapped[float]
+    latest: Mapped[datetime]
+    cancelled: Mapped[bool] = mapped_column(default=False)
+
+
+class NowEntryRow(Base):
+    """An emergency, stop, live session or drill for one ``target`` (``u/<unit>``, ``g/<group>``, ``d/<device>``).
+
+    In force in ``[from_, until)`` unless ``ended`` earlier. ``entry`` is what the published document carries.
+    """
+
+    __tablename__ = "now_entry"
+    __table_args__ = (
+        CheckConstraint("kind IN ('emergency', 'stop', 'live', 'drill')", name="kind"),
+        Index(None, "target", "issuer"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    target: Mapped[str]
+    issuer: Mapped[str]
+    kind: Mapped[str]
+    from_: Mapped[datetime]
+    until: Mapped[datetime]
+    entry: Mapped[dict[str, Any]]
+    bulletin: Mapped[str | None] = mapped_column(ForeignKey("bulletin.id"), default=None)
+    ended: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class ReceiptRow(Base):
+    """What a device says it played; ``id`` is the device's own. Insert with ``add_once``: devices send again.
+
+    No foreign keys: a receipt is kept whatever the hub knows of the airing.
+    """
+
+    __tablename__ = "receipt"
+    __table_args__ = (Index(None, "bulletin", "device"), Index(None, "device", "started"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    airing: Mapped[str]
+    bulletin: Mapped[str]
+    repeat: Mapped[int]
+    result: Mapped[str]
+    received: Mapped[datetime]
+    started: Mapped[datetime | None] = mapped_column(default=None)
+    ended: Mapped[datetime | None] = mapped_column(default=None)
+    offset_ms: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str] = mapped_column(default="")
+    lufs: Mapped[float | None] = mapped_column(default=None)
+    clock_error_ms: Mapped[float | None] = mapped_column(default=None)
+    content: Mapped[str | None] = mapped_column(default=None)
+
+
+class SequenceRow(Base):
+    """The last sequence number the hub signed with ``kid`` for ``topic``."""
+
+    __tablename__ = "sequence"
+
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class ContentRow(Base):
+    """An encoded recording, named by the SHA-256 of its bytes. ``source`` says how it came to be."""
+
+    __tablename__ = "content"
+
+    sha: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    duration_ms: Mapped[int] = mapped_column(BigInteger)
+    codec: Mapped[str]
+    created: Mapped[datetime]
+    lufs: Mapped[float | None] = mapped_column(default=None)
+    title: Mapped[str] = mapped_column(default="")
+    source: Mapped[str] = mapped_column(default="")
+
+
+class AuditRow(Base):
+    """One act of a person, chained by hash; written by ``nms.journal.audit``. ``n`` counts from 1 without gaps."""
+
+    __tablename__ = "audit"
+
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    person: Mapped[str]
+    uid: Mapped[int] = mapped_column(BigInteger)
+    action: Mapped[str]
+    subject: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
+def add_once(session: Session, row: Base) -> bool:
+    """Insert the row unless its primary key is already there. True if it was new; the row kept is the first one."""
+    mapper = inspect(type(row))
+    table = mapper.local_table
+    assert isinstance(table, Table)
+    values = {attribute.key: getattr(row, attribute.key) for attribute in mapper.column_attrs}
+    keys = list(table.primary_key.columns)
+    if session.get_bind().dialect.name == "postgresql":
+        in_postgresql = postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=keys)
+        return session.execute(in_postgresql.returning(*keys)).first() is not None
+    in_sqlite = sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=keys)
+    return session.execute(in_sqlite.returning(*keys)).first() is not None

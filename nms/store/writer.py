@@ -1,0 +1,152 @@
+"""The one thread that writes. Writes that wait together are committed together; each fails alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from nms.store.failure import closed, is_failure, unwritten
+
+T = TypeVar("T")
+
+BATCH = 256
+"""Most writes in one transaction, so that the first waiter never waits for an endless batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[Session], Any]
+    future: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: BaseException
+
+
+class Writer:
+    """Runs functions on one connection, in order; a future resolves only after COMMIT has returned."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine = engine
+        self._where = where
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Session], T]) -> Future[T]:
+        """Queue ``work``; it runs inside a savepoint and must neither commit nor keep the session."""
+        future: Future[T] = Future()
+        with self._gate:
+            if self._closed:
+                raise closed(self._where)
+            self._jobs.put(_Job(work, future))
+        return future
+
+    def owns_current_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """Refuse new work, finish what is queued, end the thread."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._take()
+            batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            if batch:
+                self._settle(batch)
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """What waits now (at least one job), and whether more may come."""
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == BATCH:
+                return batch, True
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return batch, True
+        return batch, False
+
+    def _settle(self, batch: list[_Job]) -> None:
+        try:
+            outcomes = self._commit(batch)
+        except BaseException as error:  # the thread outlives whatever a driver or a caller raises
+            for job in batch:
+                failure = unwritten(self._where, error)
+                failure.__cause__ = error
+                job.future.set_exception(failure)
+            return
+        for job, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, _Done):
+                job.future.set_result(outcome.value)
+            else:
+                job.future.set_exception(self._explained(outcome.error))
+
+    def _commit(self, batch: list[_Job]) -> list[_Done | _Failed]:
+        with self._engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return [_attempt(connection, job.work) for job in batch]
+            except BaseException:
+                connection.invalidate()
+                raise
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if not is_failure(error):
+            return error
+        failure = unwritten(self._where, error)
+        failure.__cause__ = error
+        return failure
+
+
+def _attempt(connection: Connection, work: Callable[[Session], Any]) -> _Done | _Failed:
+    """The outcome of one function in its own savepoint. Raises what ended the whole transaction, if it did end it.
+
+    SQLite rolls everything back by itself on a full disk or an I/O error: then no function of the batch may be
+    answered with success, and nothing more may run outside a transaction.
+    """
+    outcome: _Done | _Failed
+    try:
+        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            value = work(session)
+            session.commit()
+        outcome = _Done(value)
+    except BaseException as error:
+        outcome = _Failed(error)
+    if not _transaction_lives(connection):
+        if isinstance(outcome, _Failed):
+            raise outcome.error
+        raise RuntimeError("the transaction ended before its commit")
+    return outcome
+
+
+def _transaction_lives(connection: Connection) -> bool:
+    if connection.invalidated:
+        return False
+    if connection.dialect.name != "sqlite":
+        return True
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
