@@ -1,0 +1,59 @@
+"""Did a receiver really play it? Normalised cross-correlation of what came out with what was published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+RATE = 48_000
+Sound = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A receiver's output file: ``samples[n]`` sounded at ``t0 + n / 48`` ms."""
+
+    t0: int
+    samples: npt.NDArray[np.int16]
+
+    def between(self, start: int, end: int) -> Sound:
+        """What sounded in ``[start, end)`` (Unix ms); silence where the file has nothing."""
+        first, last = ((t - self.t0) * RATE // 1000 for t in (start, end))
+        heard = np.zeros(max(0, last - first))
+        part = self.samples[max(0, first) : max(0, last)]
+        heard[max(0, -first) : max(0, -first) + len(part)] = part
+        return heard
+
+
+def recording(path: Path) -> Recording:
+    """The output file and its start; an empty one where the receiver never made a sound."""
+    t0 = int(json.loads(path.with_name(path.name + ".json").read_text())["t0"])
+    samples = np.fromfile(path, "<i2") if path.exists() else np.zeros(0, np.int16)
+    return Recording(t0, samples)
+
+
+def decoded(path: Path) -> Sound:
+    """A content file as 48 kHz mono."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    blocks = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
+        blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
+    return np.concatenate(blocks).astype(np.float64)
+
+
+def similarity(reference: Sound, heard: Sound, slack_ms: int = 60) -> float:
+    """The highest normalised cross-correlation (0..1) with ``heard`` shifted by at most ``slack_ms`` either way."""
+    size = 1 << int(np.ceil(np.log2(len(reference) + len(heard) + 1)))
+    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(reference, size))
+    correlation = np.abs(np.fft.irfft(spectrum, size))
+    slack = slack_ms * RATE // 1000
+    best = float(max(correlation[: slack + 1].max(), correlation[-slack:].max()))
+    energy = float(np.linalg.norm(reference) * np.linalg.norm(heard))
+    return best / energy if energy else 0.0

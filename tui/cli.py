@@ -1,0 +1,129 @@
+"""The ``loa`` command: finds the verb, imports only what it needs, and ends with the documented exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nms.i18n import N_
+
+if TYPE_CHECKING:
+    from tui.commands.context import Session
+
+EXIT_CODES = N_(
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 changes pending, 4 some devices unreachable, 5 invalid inventory."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb's click command lives, and the line that ``--help`` shows without importing it."""
+
+    module: str
+    help: str
+
+
+VERBS: Mapping[str, Verb] = {
+    "validate": Verb("inventory", N_("check the inventory: every mistake of every file at once")),
+    "show": Verb("inventory", N_("devices of a selection")),
+    "units": Verb("inventory", N_("administrative units on a date")),
+    "schema": Verb("inventory", N_("JSON Schema of an inventory file, for editors")),
+    "init": Verb("keys", N_("make a new province folder with its keys")),
+    "keys": Verb("keys", N_("make the keys of an existing province folder")),
+    "policies": Verb("keys", N_("sign every device's policy with the offline root key")),
+    "coverage": Verb("coverage", N_("the year's indicators: planned, reached, printed")),
+    "serve": Verb("serve", N_("run the hub: monitoring, playout, exporter")),
+    "status": Verb("status", N_("what is broken, and what is lost because of it")),
+    "events": Verb("status", N_("changes of state since a time")),
+    "push": Verb("bulletins", N_("send a bulletin for approval")),
+    "approve": Verb("bulletins", N_("approve a bulletin and sign it with the unit's key")),
+    "return": Verb("bulletins", N_("give a bulletin back to its author")),
+    "stop": Verb("bulletins", N_("silence an area now")),
+    "all-clear": Verb("bulletins", N_("end an emergency")),
+    "bulletins": Verb("bulletins", N_("bulletins and their states")),
+    "report": Verb("bulletins", N_("who heard a bulletin, and who did not")),
+    "tui": Verb("tui", N_("the operator's screens")),
+}
+
+
+class Loa(click.Group):
+    """Verbs by name; nothing is imported to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        verb = VERBS.get(name)
+        if verb is None:
+            return None
+        module = importlib.import_module(f"tui.commands.{verb.module}")
+        command: click.Command = getattr(module, name.replace("-", "_") + "_verb")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        translate = _session(ctx).translate
+        with formatter.section(translate(N_("Verbs"))):
+            formatter.write_dl([(name, translate(verb.help)) for name, verb in VERBS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.write_text(_session(ctx).translate(EXIT_CODES))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            hint = f" ({near[0]}?)" if near else ""
+            ctx.fail(_session(ctx).translate(N_("no such verb: {verb}")).format(verb=args[0]) + hint)
+        return super().resolve_command(ctx, args)
+
+
+def _session(ctx: click.Context) -> Session:
+    """The session of this call; made on first use, from the options given so far."""
+    from tui.commands.context import session
+
+    return session(ctx)
+
+
+@click.group(
+    cls=Loa,
+    help="Loa: the province's loudspeaker network as code.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--inventory", metavar="FOLDER", help="the inventory folder")
+@click.option("--state", metavar="FOLDER", help="where the hub keeps its state")
+@click.option("--lang", metavar="vi|en", help="language of the output")
+@click.option("--as", "claim", metavar="USER", help="act as this account (root and the hub's own user only)")
+@click.version_option(package_name="loa-nms", message="loa %(version)s")
+@click.pass_context
+def loa(ctx: click.Context, **options: Any) -> None:
+    del options  # read by ``session`` from the context
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; interrupted by the keyboard means 130."""
+    try:
+        code = loa.main(arguments, prog_name="loa", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""Everything a client may ask of the hub: names, parameters and answers, in one place.
+
+The command line and the screens use nothing else. The wire form (JSON lines over a Unix socket) is in
+``docs/contracts.md``; values travel through ``audio.documents.encode`` and ``decode``, so an unknown or missing field
+is an error on either side. Times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+PROTOCOL = 1
+MAX_LINE = 96 * 1024 * 1024
+"""One request with a half-hour recording in base64 fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[P, R]):
+    """``stream``: the answer is a sequence of results until the client hangs up."""
+
+    name: str
+    params: type[P]
+    result: type[R]
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A diagnostic as a client shows it; ``fields`` fill ``message`` and ``fix`` after translation."""
+
+    code: str
+    message: str
+    fix: str
+    fields: Mapping[str, str]
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HubInfo:
+    version: str
+    province: str
+    name: str
+    on: str
+    now: int
+    started: int
+    devices: int
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """Devices of one unit in use, by state (``nms`` states as keys), and how many play now."""
+
+    unit: str
+    name: str
+    tier: str
+    parent: str
+    states: Mapping[str, int]
+    playing: int
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """One suspected cause and the devices that are lost because of it: ``kind`` is modem, cell, power or device."""
+
+    cause: str
+    kind: str
+    since: int
+    devices: tuple[str, ...]
+    communes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    at: int
+    seconds: float
+    polled: int
+    answered: int
+    refused: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinRow:
+    """``audience`` as its author wrote it, ``state`` of the bulletin's life, ``heard`` of ``expected`` loudspeakers."""
+
+    id: str
+    title: str
+    cls: str
+    tier: str
+    origin: str
+    author: str
+    state: str
+    audience: str
+    created: int
+    valid_until: int
+    duration: int
+    heard: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The province at a glance; ``sweep`` is None before the first one."""
+
+    now: int
+    units: tuple[UnitRow, ...]
+    causes: tuple[CauseRow, ...]
+    bulletins: tuple[BulletinRow, ...]
+    sweep: SweepRow | None
+    broker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    selection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    device: str
+    kind: str
+    name: str
+    commune: str
+    district: str
+    hamlet: str
+    uplink: str
+    state: str
+    cause: str
+    since: int
+    playing: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRows:
+    devices: tuple[DeviceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    at: int
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    id: str
+    at: int
+    subject: str
+    kind: str
+    before: str
+    after: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    events: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A bulletin as its author hands it in: ``text`` to be spoken, or ``audio`` (a file's bytes, base64)."""
+
+    origin: str
+    cls: str
+    title: str
+    audience: str
+    text: str = ""
+    audio: str = ""
+    audio_name: str = ""
+    valid_from: int = 0
+    valid_until: int = 0
+    play_now: bool = False
+    repeats: int = 1
+    volume: int = 100
+    authority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Who would hear it: loudspeakers addressed, how many of them are lost now, and where; ``problems`` forbid it."""
+
+    devices: int
+    lost: int
+    communes: tuple[str, ...]
+    quiet: bool
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    bulletin: str
+    duration: int
+    loudness: float
+    voice: str
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinId:
+    bulletin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The exact bytes (base64) that the approver signs, and what they say in short."""
+
+    row: BulletinRow
+    version: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """``signed`` is the bulletin's frame (base64), made in the approver's own process with the issuer's key."""
+
+    bulletin: str
+    signed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """``starts``: first planned start per commune; ``homeless``: communes in whose programme it found no room."""
+
+    starts: Mapping[str, int]
+    homeless: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    bulletin: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Silence ``selection``: one bulletin or, with none named, everything, until ``hold_until`` (0: the default)."""
+
+    selection: str
+    bulletin: str = ""
+    hold_until: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One addressed loudspeaker: ``result`` of its receipt or ``waiting``; ``latency`` in ms after its due start."""
+
+    device: str
+    commune: str
+    hamlet: str
+    result: str
+    reason: str
+    started: int
+    latency: int | None
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    row: BulletinRow
+    counts: Mapping[str, int]
+    latency_p50: int | None
+    latency_p99: int | None
+    devices: tuple[ReportRow, ...]
+
+
+HELLO = Method("hello", Nothing, HubInfo)
+OVERVIEW = Method("overview", Nothing, Overview)
+WATCH = Method("watch", Nothing, Overview, stream=True)
+DEVICES = Method("devices", Select, DeviceRows)
+EVENTS = Method("events", Since, EventRows)
+PREVIEW = Method("preview", Push, Preview)
+SUBMIT = Method("submit", Push, Submitted)
+BODY = Method("body", BulletinId, Body)
+APPROVE = Method("approve", Approve, Approved)
+RETURN = Method("return", Return, Nothing)
+STOP = Method("stop", Stop, Stopped)
+ALL_CLEAR = Method("all_clear", BulletinId, Stopped)
+REPORT = Method("report", BulletinId, Report)
