@@ -1,0 +1,112 @@
+"""Runs ffmpeg, ffprobe and their like without ever hanging on them: argument lists, drained pipes, a time limit.
+
+A program that fails is a result. Whoever is cancelled leaves no process behind: the whole process group is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+TAIL = 256 * 1024
+"""Bytes kept of the end of stdout and of stderr; what came before is read and dropped."""
+NOT_FOUND = 127
+FORMATS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,w64,wav"
+"""Formats that carry sound and name no other file: playlists could make ffmpeg fetch what the sender chooses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a program ended. ``returncode`` is negative after a signal; ``tail`` is the end of its stderr."""
+
+    returncode: int
+    stdout: str
+    tail: str
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def reason(self) -> str:
+        """One line for a message: why it did not do its work."""
+        if self.timed_out:
+            return "it took too long"
+        lines = self.tail.strip().splitlines()
+        return lines[-1][:200] if lines else f"exit {self.returncode}"
+
+
+def source(path: Path, **options: Any) -> Any:
+    """An input node for a file: nothing but that file is opened, and only as one of ``FORMATS``."""
+    return ffmpeg.input(f"file:{path.absolute()}", format_whitelist=FORMATS, protocol_whitelist="file", **options)
+
+
+def command(output: Any, *, level: str = "info") -> list[str]:
+    """The argument list of a graph's output node; its outputs are overwritten."""
+    options = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", f"level+{level}", "-y"]
+    program, *rest = ffmpeg.compile(output)
+    return [program, *options, *rest]
+
+
+def probe_command(path: Path) -> list[str]:
+    """ffprobe's view of a file as JSON on stdout, under the same limits as ``source``."""
+    limits = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file"]
+    wanted = ["-show_streams", "-show_format", "-of", "json"]
+    return ["ffprobe", "-hide_banner", "-loglevel", "level+warning", *limits, *wanted, f"file:{path.absolute()}"]
+
+
+async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Done:  # noqa: ASYNC109
+    """The program's end, after at most ``timeout`` seconds; ``returncode`` 127 when there is no such program."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Done(NOT_FOUND, "", f"{arguments[0]}: {error.strerror}")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    work = asyncio.gather(_tail(process.stdout), _tail(process.stderr), _feed(process, stdin), process.wait())
+    try:
+        out, tail, _, code = await asyncio.wait_for(work, timeout)
+    except TimeoutError:
+        return Done(-signal.SIGKILL, "", "", timed_out=True)
+    finally:
+        await _end(process)
+    return Done(code, out.decode(errors="replace"), tail.decode(errors="replace"))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills what is left of the process group; the group's id stays taken until its leader has been waited for."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _tail(stream: asyncio.StreamReader) -> bytes:
+    kept = b""
+    while chunk := await stream.read(TAIL):
+        kept = (kept + chunk)[-TAIL:]
+    return kept
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    if process.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(data)
+        await process.stdin.drain()
+    process.stdin.close()
