@@ -31,7 +31,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One addressed device: ``at`` is its first start, ``latency`` ms after it was to start; ``reason`` if not heard."""
+    """One addressed device: it started first ``at``, ``latency`` ms late; ``reason`` says why it was not heard."""
 
     device: str
     heard: Heard

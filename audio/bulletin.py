@@ -1,0 +1,295 @@
+"""Bulletins before they are on the air: what a draft becomes, who may do what with it, which states follow which.
+
+Pure. The rules are domain.md's "Who may say what to whom"; a person's area is a unit and everything below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from audio.documents import Audience, Bulletin, BulletinClass, ContentKind, NowKind, encode
+from audio.envelope import MAX_FRAME
+from audio.refusals import refuse
+from inventory import select
+from inventory.diagnostics import Diagnostic
+from inventory.model import TIMEZONE, Device, DeviceKind, Network, Person, PersonId, Role, Tier, UnitId
+from nms.journal import new_id
+from nms.store import to_milliseconds
+
+SIREN = 3_000
+TIMES = 3
+EVERY = 10 * 60_000
+"""An emergency's siren, how often its message is said, and the time between rounds (ms)."""
+EMERGENCY_VALIDITY = timedelta(minutes=60)
+VALIDITY = timedelta(days=7)
+MOST_REPEATS = 50
+MOST_BYTES = 64 * 1024
+"""Of a bulletin's JSON: a programme holds many bulletins in one frame."""
+ENVELOPE_BYTES = 2_048
+"""Room for headers, signatures and field names around a bulletin in a ``now`` document."""
+
+
+class State(StrEnum):
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    RETURNED = "returned"
+    SCHEDULED = "scheduled"
+    AIRING = "airing"
+    AIRED = "aired"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FOLLOWS: Mapping[State, tuple[State, ...]] = {
+    State.DRAFT: (State.SUBMITTED,),
+    State.SUBMITTED: (State.APPROVED, State.RETURNED, State.CANCELLED),
+    State.RETURNED: (State.SUBMITTED, State.CANCELLED),
+    State.APPROVED: (State.SCHEDULED, State.FAILED, State.CANCELLED),
+    State.SCHEDULED: (State.AIRING, State.CANCELLED),
+    State.AIRING: (State.AIRED, State.FAILED, State.CANCELLED),
+    # a device that was out of reach reports later that it did play
+    State.FAILED: (State.AIRED,),
+    State.AIRED: (),
+    State.CANCELLED: (),
+}
+"""Which states may follow which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an author wants aired: either ``text`` to be spoken or a recording (``audio``, a file at the hub).
+
+    ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
+    ``authority`` the document or order it rests on (căn cứ). A ``drill`` obeys quiet hours. Validity defaults to
+    60 minutes for emergencies and 7 days otherwise.
+    """
+
+    tier: Tier
+    origin: UnitId
+    author: PersonId
+    cls: BulletinClass
+    title: str
+    audience: str
+    text: str = ""
+    audio: Path | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    play_now: bool = False
+    repeats: int = 1
+    volume: int = 100
+    authority: str = ""
+    drill: bool = False
+
+
+class Sound(Protocol):
+    """Encoded sound as the library names it."""
+
+    @property
+    def sha(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def duration_ms(self) -> int: ...
+    @property
+    def kind(self) -> ContentKind: ...
+
+
+class Stored(Protocol):
+    """A bulletin as the store keeps it."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+
+
+def order_kind(bulletin: Bulletin) -> NowKind | None:
+    """How it travels in a ``now`` document, None if it is scheduled: a siren without the class is a drill."""
+    if bulletin.cls is BulletinClass.EMERGENCY:
+        return NowKind.EMERGENCY
+    return NowKind.DRILL if bulletin.siren else None
+
+
+def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Diagnostic, ...]:
+    """What is wrong with a draft before its sound is made."""
+    unit = network.units.get(draft.origin)
+    if unit is None or network.successor(draft.origin, on) != draft.origin:
+        return (refuse("BUL002", unit=draft.origin, date=on.isoformat()),)
+    found: list[Diagnostic] = []
+    if unit.tier is not draft.tier:
+        found.append(refuse("BUL003", unit=unit.name, tier=draft.tier))
+    person = network.people.get(draft.author)
+    roles = (Role.EDITOR, Role.OPERATOR) if draft.cls is BulletinClass.EMERGENCY else (Role.EDITOR,)
+    if person is None or not may(network, person, roles, draft.origin):
+        found.append(refuse("BUL001", person=draft.author, cls=draft.cls, unit=unit.name))
+    if not draft.title.strip():
+        found.append(refuse("BUL006"))
+    if bool(draft.text.strip()) == (draft.audio is not None):
+        found.append(refuse("BUL011"))
+    found += _limits(draft, now)
+    audience = audience_of(network, on, draft.audience)
+    if isinstance(audience, Audience):
+        found += _reach(network, on, draft, audience)
+    else:
+        found += audience
+    return tuple(found)
+
+
+def compose(
+    network: Network, on: date, draft: Draft, content: Sound, now: datetime
+) -> Bulletin | tuple[Diagnostic, ...]:
+    """The bulletin that an approver will sign, with a new id; or everything that is wrong with the draft."""
+    found = checks(network, on, draft, now)
+    audience = audience_of(network, on, draft.audience)
+    if found or not isinstance(audience, Audience):
+        return found
+    start, end = validity(draft, now)
+    loud = draft.drill or draft.cls is BulletinClass.EMERGENCY
+    bulletin = Bulletin(
+        id=new_id(now),
+        version=1,
+        # only an emergency may pass quiet hours, so a drill is never signed as one
+        cls=BulletinClass.PRIORITY if draft.drill else draft.cls,
+        kind=content.kind,
+        tier=str(draft.tier),
+        origin=draft.origin,
+        title=draft.title.strip(),
+        content=content.sha,
+        duration=content.duration_ms,
+        audience=audience,
+        valid_from=to_milliseconds(start),
+        valid_until=to_milliseconds(end),
+        volume=draft.volume,
+        siren=SIREN if loud else 0,
+        times=TIMES if loud else 1,
+        every=EVERY if loud and not draft.drill else 0,
+        text=draft.text,
+        authority=draft.authority,
+    )
+    return _too_large(bulletin, content) or bulletin
+
+
+def validity(draft: Draft, now: datetime) -> tuple[datetime, datetime]:
+    start = draft.valid_from or now
+    length = EMERGENCY_VALIDITY if draft.cls is BulletinClass.EMERGENCY or draft.drill else VALIDITY
+    return start, draft.valid_until or start + length
+
+
+def audience_of(network: Network, on: date, text: str) -> Audience | tuple[Diagnostic, ...]:
+    """The selection as it is signed: units or groups where it is nothing else, otherwise its loudspeakers by id."""
+    selection = select.parse(text, network)
+    if isinstance(selection, tuple):
+        return selection
+    if selection.units:
+        return Audience(units=tuple(selection.units))
+    if selection.groups:
+        return Audience(groups=tuple(selection.groups))
+    return Audience(devices=tuple(d.id for d in selection.devices(on) if d.kind is DeviceKind.LOUDSPEAKER))
+
+
+def addressed(network: Network, on: date, audience: Audience) -> tuple[Device, ...]:
+    """The loudspeakers in use that the audience means; boards have no sound."""
+    return tuple(
+        device
+        for device in network.devices_on(on)
+        if device.kind is DeviceKind.LOUDSPEAKER
+        and audience.addresses(device.id, network.device_chain(device, on), network.groups_of(device))
+    )
+
+
+def may(network: Network, person: Person, roles: Sequence[Role], unit: str) -> bool:
+    """Whether the person has one of the roles in an area that covers the unit."""
+    return any(r in person.roles for r in roles) and covers(network, person.area, unit)
+
+
+def covers(network: Network, area: UnitId, unit: str) -> bool:
+    return area in network.chain(UnitId(unit))
+
+
+def may_approve(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
+    """Why this person cannot decide on this bulletin now: two persons, the leader's area, the state."""
+    name = unit_name(network, row.origin)
+    if row.state != State.SUBMITTED:
+        return (refuse("BUL023", state=row.state),)
+    if person.id == row.author:
+        return (refuse("BUL021", unit=name),)
+    if not may(network, person, (Role.APPROVER,), row.origin):
+        return (refuse("BUL022", person=person.name, unit=name),)
+    return ()
+
+
+def may_stop(
+    network: Network, on: date, person: Person, target: Audience, origin: str | None, reason: str
+) -> tuple[Diagnostic, ...]:
+    """Why this person cannot stop in ``target``; stopping a higher tier's bulletin (``origin``) asks for a reason."""
+    if not any(r in person.roles for r in (Role.OPERATOR, Role.APPROVER)):
+        return (refuse("BUL031", person=person.name, target=unit_name(network, person.area)),)
+    outside = _outside(network, on, person.area, target)
+    if outside is not None:
+        return (refuse("BUL031", person=person.name, target=outside),)
+    if origin is not None and not covers(network, person.area, origin) and not reason.strip():
+        return (refuse("BUL032", origin=unit_name(network, origin)),)
+    return ()
+
+
+def may_end(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
+    """Why this person cannot give the all-clear or withdraw: the origin unit's operators, approvers and the author."""
+    if person.id == row.author or may(network, person, (Role.OPERATOR, Role.APPROVER), row.origin):
+        return ()
+    return (refuse("BUL031", person=person.name, target=unit_name(network, row.origin)),)
+
+
+def unit_name(network: Network, unit: str) -> str:
+    known = network.units.get(UnitId(unit))
+    return known.name if known is not None else unit
+
+
+def _limits(draft: Draft, now: datetime) -> Iterable[Diagnostic]:
+    start, end = validity(draft, now)
+    if end <= max(start, now):
+        local = [moment.astimezone(TIMEZONE).isoformat(timespec="minutes") for moment in (start, end)]
+        yield refuse("BUL007", start=local[0], end=local[1])
+    if not 1 <= draft.repeats <= MOST_REPEATS:
+        yield refuse("BUL008", field="repeats", value=draft.repeats, least=1, most=MOST_REPEATS)
+    if not 1 <= draft.volume <= 100:
+        yield refuse("BUL008", field="volume", value=draft.volume, least=1, most=100)
+
+
+def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:
+    outside = _outside(network, on, draft.origin, audience)
+    if outside is not None:
+        yield refuse("BUL004", target=outside, unit=unit_name(network, draft.origin))
+    elif not addressed(network, on, audience):
+        yield refuse("BUL005", audience=draft.audience)
+
+
+def _outside(network: Network, on: date, area: UnitId, audience: Audience) -> str | None:
+    """The first part of the audience that does not lie in the area."""
+    for unit in audience.units:
+        if not covers(network, area, unit):
+            return unit_name(network, unit)
+    members = Audience(groups=audience.groups, devices=audience.devices)
+    if members == Audience():
+        return None
+    for device in network.devices_on(on):
+        chain = network.device_chain(device, on)
+        if area not in chain and members.addresses(device.id, chain, network.groups_of(device)):
+            return device.id
+    return None
+
+
+def _too_large(bulletin: Bulletin, content: Sound) -> tuple[Diagnostic, ...]:
+    size = len(encode(bulletin))
+    if size > MOST_BYTES:
+        return (refuse("BUL010", size=size, most=MOST_BYTES),)
+    if order_kind(bulletin) is not None and (size + content.size) * 4 // 3 + ENVELOPE_BYTES > MAX_FRAME:
+        return (refuse("BUL009", size=content.size, most=MAX_FRAME),)
+    return ()

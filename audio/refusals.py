@@ -1,0 +1,49 @@
+"""Every mistake with bulletins that the hub reports: its sentence and its mending.
+
+``docs/errors.md`` has a section for each code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inventory.diagnostics import Diagnostic, Place, Severity
+
+CODES: Mapping[str, tuple[str, str]] = {
+    "BUL001": ("{person} may not write {cls} bulletins for {unit}", "an editor of {unit} writes it"),
+    "BUL002": ("{unit} does not exist on {date}", "choose a unit that is valid on that date"),
+    "BUL003": ("{unit} is not of tier {tier}", "choose the tier of the origin unit"),
+    "BUL004": ("{target} lies outside {unit}", "choose an audience inside {unit}"),
+    "BUL005": ("no loudspeaker in use is addressed by '{audience}'", "choose an audience with loudspeakers"),
+    "BUL006": ("the bulletin has no title", "give it a title"),
+    "BUL007": ("validity from {start} until {end} leaves no time", "choose a later end of validity"),
+    "BUL008": ("{field} is {value}, allowed are {least} to {most}", "choose a value between {least} and {most}"),
+    "BUL009": (
+        "{size} bytes are too much for an emergency: it must reach devices in one message of {most}",
+        "shorten the message",
+    ),
+    "BUL010": ("the bulletin takes {size} bytes, more than {most}", "choose units or a group, shorten the text"),
+    "BUL011": ("a bulletin has either a text or a recording", "give one of the two"),
+    "BUL020": ("there is no bulletin {bulletin}", "check the number in the list of bulletins"),
+    "BUL021": ("the author does not approve the own bulletin", "wait for a leader of {unit}"),
+    "BUL022": ("{person} may not approve for {unit}", "an approver of {unit} decides"),
+    "BUL023": ("the bulletin is {state}; that is not possible any more", "look at its present state"),
+    "BUL024": ("the signature is refused ({reason}): {detail}", "sign with the current key of {unit}"),
+    "BUL025": ("what was signed is not what was submitted", "fetch the bulletin again, read it, sign it"),
+    "BUL026": ("key {key} may not sign {cls} bulletins for this audience", "sign with a key of {unit} for {cls}"),
+    "BUL027": ("the inventory has no trusted keys", "make them with 'loa init'"),
+    "BUL030": (
+        "no room within validity in {count} communes: {units}",
+        "extend the validity, or play it outside the sessions",
+    ),
+    "BUL031": ("{person} may not stop bulletins in {target}", "an operator or approver of that area stops it"),
+    "BUL032": ("a stop of {origin}'s bulletin needs a reason", "say why; {origin} sees it at once"),
+    "BUL033": ("there is nothing in force to end", "look at the bulletin's present state"),
+    "BUL034": ("the stop would be over at {until}, before it began", "choose a later end"),
+}
+
+
+def refuse(code: str, /, *, severity: Severity = Severity.ERROR, **fields: object) -> Diagnostic:
+    """The diagnostic of that code."""
+    message, fix = CODES[code]
+    return Diagnostic(code, Place("bulletin"), message, fix, {k: str(v) for k, v in fields.items()}, severity)
