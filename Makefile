@@ -54,7 +54,7 @@ types:
 	@.venv/bin/mypy $(ROOMS) scripts tests $(wildcard benchmarks/*.py)
 
 layers:
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 
 translations:
 	@$(PYTHON) -m scripts.translations check
