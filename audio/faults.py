@@ -27,7 +27,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     "AUD012": ("the text has {count} characters, more than {most}", "divide it into several bulletins"),
     "AUD013": ("nothing in the text can be spoken", "write it in Latin letters or digits"),
     "ENV020": ("{file} already exists", "nothing is overwritten: name another place, or move it away"),
-    "ENV021": ("there is no key at {file}", "make keys with 'loa init', or name the folder that holds them"),
+    "ENV021": (
+        "there is no key at {file} that this user may read",
+        "make keys with 'loa init', or name the folder that holds them",
+    ),
     "ENV022": ("{file} is open to others (mode {mode})", "chmod {wanted} {file}"),
     "ENV023": ("{file} is not an Ed25519 private key, or the passphrase is wrong", "check file and passphrase"),
     "ENV024": ("the passphrase has {count} characters", "at least {least}: it guards the root of all trust"),

@@ -34,6 +34,8 @@ PEAK = -1.0
 """Highest true peak in dBTP."""
 HEADROOM = 2.0
 """How far below ``PEAK`` the limiter works at first, in dB: Opus at 24 kbit/s was seen to add 1.6 dB."""
+METER = 0.05
+"""What the meter rounds away, in dB."""
 ATTEMPTS = 4
 SILENT = -55.0
 """LUFS below which there is nothing to amplify but noise."""
@@ -73,7 +75,7 @@ class Measured:
 
     @property
     def fits(self) -> bool:
-        return abs(self.lufs - TARGET) <= TOLERANCE and self.peak <= PEAK
+        return abs(self.lufs - TARGET) <= TOLERANCE and self.peak <= PEAK - METER
 
 
 @dataclass(frozen=True, slots=True)

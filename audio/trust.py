@@ -1,0 +1,268 @@
+"""Who may speak: the root's, the hub's and the issuers' keys, the policies they give each device, signed bulletins.
+
+Private keys lie in a folder of their own, never in the inventory: ``root.pem`` (encrypted; it belongs on a stick in a
+safe), ``hub.pem`` and one ``issuer-<unit>.pem`` for each unit that issues bulletins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audio import envelope
+from audio.documents import BulletinClass, Ceilings, Policy, PolicyKey, Quiet, encode
+from audio.faults import fault
+from inventory.diagnostics import Diagnostic
+from inventory.model import Device, DeviceId, DeviceKind, Network, Trust, TrustKey, UnitId
+
+ROOT = "root"
+HUB = "hub"
+CLASSES = tuple(str(c) for c in BulletinClass)
+SHORTEST = 8
+"""Characters of a passphrase."""
+DAY = 24 * 60 * 60 * 1000
+LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
+"""Kinds of device that obey documents, and so need a policy."""
+
+
+def make_keys(
+    folder: Path, network: Network, passphrase: str, on: date, classes: Sequence[str] = CLASSES
+) -> Trust | Diagnostic:
+    """Makes the root's and the hub's key and one for each unit valid on that date; all of them or none.
+
+    Every unit's key may sign ``classes`` for its own area. An existing ``folder`` is refused.
+    """
+    if len(passphrase) < SHORTEST:
+        return fault("ENV024", str(folder), count=len(passphrase), least=SHORTEST)
+    if os.path.lexists(folder):
+        return fault("ENV020", str(folder), file=folder)
+    root = Ed25519PrivateKey.generate()
+    hub = Ed25519PrivateKey.generate()
+    issuers = {unit.id: Ed25519PrivateKey.generate() for unit in network.units_on(on)}
+    files = {ROOT: _pem(root, passphrase), HUB: _pem(hub)}
+    files |= {f"issuer-{unit}": _pem(key) for unit, key in issuers.items()}
+    try:
+        _write_folder(folder, files)
+    except OSError as error:
+        return fault("ENV026", str(folder), file=folder, reason=error.strerror or error)
+    keys = [_trust_key(hub, network.province, (), hub=True)]
+    keys += [_trust_key(key, unit, tuple(classes)) for unit, key in issuers.items()]
+    return Trust(envelope.b64(_public(root)), tuple(keys))
+
+
+def load_key(folder: Path, name: str, passphrase: str | None = None) -> Ed25519PrivateKey | Diagnostic:
+    """The private key ``root``, ``hub`` or ``issuer-<unit>``; refused when others may read it or its folder."""
+    path = folder / f"{name}.pem"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return fault("ENV021", str(path), file=path)
+    try:
+        for guarded, wanted in ((folder, "700"), (path, "600")):
+            mode = stat.S_IMODE(guarded.stat().st_mode)
+            if mode & 0o077:
+                return fault("ENV022", str(guarded), file=guarded, mode=f"{mode:o}", wanted=wanted)
+        data = path.read_bytes()
+    except OSError:
+        return fault("ENV021", str(path), file=path)
+    try:
+        key = serialization.load_pem_private_key(data, passphrase.encode() if passphrase else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return fault("ENV023", str(path), file=path)
+    return key if isinstance(key, Ed25519PrivateKey) else fault("ENV023", str(path), file=path)
+
+
+def load_issuer(folder: Path, unit: UnitId) -> Ed25519PrivateKey | Diagnostic:
+    """The private key with which that unit signs its bulletins."""
+    return load_key(folder, f"issuer-{unit}")
+
+
+def issuer(trust: Trust, unit: UnitId) -> TrustKey | None:
+    """The key that signs that unit's bulletins."""
+    return next((key for key in trust.keys if key.unit == unit and not key.hub), None)
+
+
+def trust_yaml(trust: Trust) -> str:
+    """``trust.yaml``: public keys only. JSON strings are YAML strings."""
+    lines = [
+        "# Khóa công khai: ai được ký bản tin cho địa bàn nào. Public keys: who may sign bulletins for which area.",
+        "# Khóa bí mật không bao giờ nằm trong thư mục này. The private keys never lie in this folder.",
+        f"root: {json.dumps(trust.root)}",
+        "keys:",
+    ]
+    for key in trust.keys:
+        hub = ", hub: true" if key.hub else ""
+        named = f"kid: {json.dumps(key.kid)}, unit: {json.dumps(key.unit)}, public: {json.dumps(key.public)}"
+        lines.append(f"  - {{{named}, classes: [{', '.join(key.classes)}]{hub}}}")
+    return "\n".join(lines) + "\n"
+
+
+def root_key(trust: Trust) -> envelope.Key:
+    """The key that a device pins at enrolment: it opens policies, and nothing else."""
+    public = envelope.unb64(trust.root)
+    return envelope.Key(envelope.key_id(public), ROOT, public, ROOT)
+
+
+def keyring(trust: Trust) -> dict[str, envelope.Key]:
+    """The hub's and the issuers' keys by key id, to check signed bulletins with."""
+    return {key.kid: _envelope_key(key) for key in trust.keys}
+
+
+def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
+    """What that device may obey on that date: its units and groups, trusted keys, quiet hours and volume ceilings."""
+    units = network.device_chain(device, on)
+    mine = [key for key in trust.keys if key.hub or key.unit in units]
+    volume = device.volume
+    return Policy(
+        device=device.id,
+        units=units,
+        groups=network.groups_of(device),
+        keys=tuple(_policy_key(_envelope_key(key)) for key in mine),
+        quiet=_quiet(network, units),
+        exceptions=(),
+        ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),
+    )
+
+
+def policies(
+    network: Network, on: date, trust: Trust, root: Ed25519PrivateKey, now_ms: int, days: int = 365
+) -> Iterator[tuple[DeviceId, bytes]]:
+    """The signed policy of every loudspeaker and board in use on that date, valid for ``days`` from ``now_ms``.
+
+    A device that stands in no unit on that date has none: nobody may speak for it.
+    """
+    kid = envelope.key_id(_public(root))
+    for device in network.devices_on(on):
+        if device.kind not in LISTENERS or network.unit_of(device, on) is None:
+            continue
+        # no nbf: a device that has lost its clock still needs its policy; seq keeps old ones out
+        topic, exp = f"loa/1/policy/{device.id}", now_ms + days * DAY
+        header = envelope.Header(envelope.VERSION, kid, ROOT, topic, seq=now_ms, issued=now_ms, nbf=0, exp=exp)
+        yield device.id, envelope.seal(header, encode(policy(network, device, on, trust)), root)
+
+
+def write_bundle(path: Path, frames: Iterable[tuple[DeviceId, bytes]]) -> None:
+    """Writes signed policies for the hub to hand out, one JSON line per device; whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        new = Path(file.name)
+        try:
+            for device, frame in frames:
+                file.write(json.dumps({"device": device, "frame": envelope.b64(frame)}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            new.chmod(0o644)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)
+
+
+def read_bundle(path: Path) -> Mapping[str, bytes]:
+    """The frames of a bundle by device. Raises OSError, and ValueError when a line is none of ``write_bundle``'s.
+
+    Whether a frame is genuine only its signature says, when it is opened.
+    """
+    frames: dict[str, bytes] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            frames[str(entry["device"])] = envelope.unb64(entry["frame"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}:{number}: no policy") from error
+    return frames
+
+
+def sign_bulletin(
+    body: bytes,
+    bulletin_id: str,
+    key: Ed25519PrivateKey,
+    kid: str,
+    unit: str,
+    version: int,
+    now_ms: int,
+    valid_from: int,
+    valid_until: int,
+) -> bytes:
+    """The bulletin's frame, signed with its issuer's key: the body's bytes as shown to the approver."""
+    topic = f"bulletin/{bulletin_id}"
+    header = envelope.Header(envelope.VERSION, kid, unit, topic, version, now_ms, valid_from, valid_until)
+    return envelope.seal(header, body, key)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in that folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # mode 0700
+    try:
+        for name, data in files.items():
+            handle = os.open(new / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+        sync_folder(new)
+        new.rename(folder)
+    except BaseException:
+        shutil.rmtree(new)
+        raise
+    sync_folder(folder.parent)
+
+
+def _pem(key: Ed25519PrivateKey, passphrase: str = "") -> bytes:
+    guard: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase:
+        guard = serialization.BestAvailableEncryption(passphrase.encode())
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, guard)
+
+
+def _public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def _trust_key(key: Ed25519PrivateKey, unit: UnitId, classes: tuple[str, ...], *, hub: bool = False) -> TrustKey:
+    public = _public(key)
+    return TrustKey(envelope.key_id(public), unit, envelope.b64(public), classes, hub)
+
+
+def _envelope_key(key: TrustKey) -> envelope.Key:
+    public = envelope.unb64(key.public)
+    iss, role = (HUB, "hub") if key.hub else (key.unit, "issuer")
+    return envelope.Key(key.kid, iss, public, role, areas=(key.unit,), classes=key.classes)
+
+
+def _policy_key(key: envelope.Key) -> PolicyKey:
+    public = envelope.b64(key.public)
+    return PolicyKey(key.kid, key.iss, public, key.role, key.areas, key.classes, key.nbf, key.exp)
+
+
+def _quiet(network: Network, units: Sequence[UnitId]) -> tuple[Quiet, ...]:
+    """The quiet hours of the nearest unit that has any."""
+    for unit in units:
+        found = tuple(
+            Quiet(_minute(hours.start), _minute(hours.end)) for hours in network.quiet_hours if hours.unit == unit
+        )
+        if found:
+            return found
+    return ()
+
+
+def _minute(at: time) -> int:
+    return at.hour * 60 + at.minute
