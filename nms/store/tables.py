@@ -104,6 +104,7 @@ class BulletinRow(Base):
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime]
     play_now: Mapped[bool] = mapped_column(default=False)
+    repeats: Mapped[int] = mapped_column(default=1)
     signed: Mapped[bytes | None] = mapped_column(default=None)
     requested_at: Mapped[datetime | None] = mapped_column(default=None)
 

@@ -104,6 +104,7 @@ def _bulletins() -> None:
         sa.Column("valid_from", TIME, nullable=False),
         sa.Column("valid_until", TIME, nullable=False),
         sa.Column("play_now", sa.Boolean(), nullable=False),
+        sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("signed", sa.LargeBinary(), nullable=True),
         sa.Column("requested_at", TIME, nullable=True),
         sa.CheckConstraint(
