@@ -104,7 +104,7 @@ def _session(ctx: click.Context) -> Session:
 @click.option("--as", "claim", metavar="USER", help="act as this account (root and the hub's own user only)")
 @click.version_option(package_name="loa-nms", message="loa %(version)s")
 @click.pass_context
-def loa(ctx: click.Context, **options: Any) -> None:
+def loa(ctx: click.Context, /, **options: Any) -> None:
     del options  # read by ``session`` from the context
 
 

@@ -110,6 +110,13 @@ class BulletinRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BulletinRows:
+    """Newest first."""
+
+    bulletins: tuple[BulletinRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The province at a glance; ``sweep`` is None before the first one."""
 
@@ -286,6 +293,7 @@ OVERVIEW = Method("overview", Nothing, Overview)
 WATCH = Method("watch", Nothing, Overview, stream=True)
 DEVICES = Method("devices", Select, DeviceRows)
 EVENTS = Method("events", Since, EventRows)
+BULLETINS = Method("bulletins", Nothing, BulletinRows)
 PREVIEW = Method("preview", Push, Preview)
 SUBMIT = Method("submit", Push, Submitted)
 BODY = Method("body", BulletinId, Body)

@@ -1,0 +1,238 @@
+"""Verbs that say what is heard: push, approve, return, stop, all-clear, bulletins, report."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+
+import click
+
+from inventory.diagnostics import Diagnostic
+from inventory.model import UnitId
+from nms.i18n import N_, decimal
+from tui.commands.context import FAILED, Session, emit_json, existing, fail, parse_time, report, session, show_problems
+from tui.methods import (
+    ALL_CLEAR,
+    APPROVE,
+    BODY,
+    BULLETINS,
+    PREVIEW,
+    REPORT,
+    RETURN,
+    STOP,
+    SUBMIT,
+    Approve,
+    Body,
+    BulletinId,
+    Nothing,
+    Preview,
+    Push,
+    Return,
+    Stop,
+)
+from tui.views import bulletins
+from tui.views.times import milliseconds, rfc3339, shown
+from tui.views.words import CLASSES
+
+
+@click.command("push", help="Send a bulletin for approval.")
+@click.option("--origin", required=True, metavar="UNIT", help="the unit that speaks: 64, 622, 23557")
+@click.option("--class", "cls", type=click.Choice(list(CLASSES)), default="normal", show_default=True)
+@click.option("--title", required=True)
+@click.option("--text", help="text to be spoken")
+@click.option("--audio", metavar="FILE", help="a recording: anything ffmpeg reads")
+@click.option(
+    "--to", "audience", default="", metavar="SELECTION", help="who hears it; the unit's whole area by default"
+)
+@click.option("--now", "play_now", is_flag=True, help="as soon as the air is free, instead of in the next session")
+@click.option("--repeats", type=click.IntRange(1, 20), default=1, show_default=True)
+@click.option("--until", metavar="TIME", help="valid until")
+@click.option("--volume", type=click.IntRange(1, 100), default=100, show_default=True)
+@click.option("--authority", default="", help="document number and date, or by whose order")
+@click.option("--preview", is_flag=True, help="only say who would hear it")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def push_verb(
+    ctx: click.Context,
+    origin: str,
+    cls: str,
+    title: str,
+    text: str | None,
+    audio: str | None,
+    audience: str,
+    play_now: bool,
+    repeats: int,
+    until: str | None,
+    volume: int,
+    authority: str,
+    preview: bool,
+    as_json: bool,
+) -> None:
+    call = session(ctx)
+    if (text is None) == (audio is None):
+        raise click.UsageError(call.translate(N_("give either --text or --audio")))
+    sound = base64.b64encode(existing(audio).read_bytes()).decode() if audio else ""
+    push = Push(
+        origin=origin,
+        cls=cls,
+        title=title,
+        audience=audience,
+        text=text or "",
+        audio=sound,
+        audio_name=Path(audio).name if audio else "",
+        valid_until=milliseconds(parse_time(until, call.now(), call.translate)) if until else 0,
+        play_now=play_now,
+        repeats=repeats,
+        volume=volume,
+        authority=authority,
+    )
+    if preview:
+        _preview(call, call.ask(PREVIEW, push), as_json)
+        return
+    made = call.ask(SUBMIT, push)
+    if as_json:
+        emit_json({"bulletin": made.bulletin, "seconds": made.duration / 1000, "lufs": made.loudness})
+        return
+    click.echo(made.bulletin)
+    seconds, loudness = decimal(made.duration / 1000), decimal(made.loudness)
+    message = call.translate(N_("{seconds} s at {loudness} LUFS ({voice}), waiting for approval"))
+    click.echo(message.format(seconds=seconds, loudness=loudness, voice=made.voice), err=True)
+
+
+def _preview(call: Session, preview: Preview, as_json: bool) -> None:
+    if as_json:
+        emit_json({"devices": preview.devices, "lost": preview.lost, "communes": preview.communes})
+    else:
+        call.say(
+            N_("{devices} clusters in {communes} communes, {lost} of them lost now"),
+            devices=preview.devices,
+            communes=len(preview.communes),
+            lost=preview.lost,
+        )
+    if preview.problems:
+        show_problems(preview.problems, call.translate)
+        raise click.exceptions.Exit(FAILED)
+
+
+@click.command("approve", help="Approve a bulletin: shows it, signs it with the origin unit's key, hands it in.")
+@click.argument("bulletin")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def approve_verb(ctx: click.Context, bulletin: str, yes: bool, as_json: bool) -> None:
+    call = session(ctx)
+    body = call.ask(BODY, BulletinId(bulletin))
+    if not yes:
+        _confirm(call, body)
+    signed = _sign(call, body)
+    approved = call.ask(APPROVE, Approve(bulletin, base64.b64encode(signed).decode()))
+    if as_json:
+        emit_json({"starts": {u: rfc3339(t) for u, t in approved.starts.items()}, "homeless": approved.homeless})
+        return
+    if approved.starts:
+        first = shown(min(approved.starts.values()))
+        call.say(N_("approved; first start {first} in {communes} communes"), first=first, communes=len(approved.starts))
+    else:
+        call.say(N_("approved and on the air"))
+    if approved.homeless:
+        communes = ", ".join(approved.homeless)
+        fail(call.translate(N_("no room within its validity in: {communes}")).format(communes=communes))
+
+
+def _confirm(call: Session, body: Body) -> None:
+    """Show what is to be signed and ask; without a terminal there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(call.translate(N_("nobody to ask here: look at the bulletin, then use --yes")))
+    click.echo(bulletins.bulletin_line(body.row, call.translate), err=True)
+    click.echo(base64.b64decode(body.body).decode(), err=True)
+    if not click.confirm(call.translate(N_("Approve and sign?")), err=True):
+        raise click.Abort
+
+
+def _sign(call: Session, body: Body) -> bytes:
+    """The frame, signed in this process: the issuer's key never leaves the approver's account."""
+    from audio import trust
+    from audio.documents import Bulletin, decode
+    from audio.envelope import key_id
+
+    data = base64.b64decode(body.body)
+    bulletin = decode(Bulletin, data)
+    key = trust.load_issuer(call.settings.keys, UnitId(bulletin.origin))
+    if isinstance(key, Diagnostic):
+        report((key,), call.translate)
+        raise click.exceptions.Exit(FAILED)
+    return trust.sign_bulletin(
+        data,
+        bulletin.id,
+        key,
+        key_id(key.public_key().public_bytes_raw()),
+        bulletin.origin,
+        bulletin.version,
+        milliseconds(call.now()),
+        bulletin.valid_from,
+        bulletin.valid_until,
+    )
+
+
+@click.command("return", help="Give a bulletin back to its author.")
+@click.argument("bulletin")
+@click.option("--reason", required=True)
+@click.pass_context
+def return_verb(ctx: click.Context, bulletin: str, reason: str) -> None:
+    call = session(ctx)
+    call.ask(RETURN, Return(bulletin, reason))
+    call.say(N_("returned"))
+
+
+@click.command("stop", help="Silence an area now: everything, or one bulletin.")
+@click.argument("selection", nargs=-1)
+@click.option("--bulletin", default="", help="only this one")
+@click.option("--hold-until", metavar="TIME", help="stay silent until then")
+@click.option("--reason", default="")
+@click.pass_context
+def stop_verb(
+    ctx: click.Context, selection: tuple[str, ...], bulletin: str, hold_until: str | None, reason: str
+) -> None:
+    call = session(ctx)
+    until = milliseconds(parse_time(hold_until, call.now(), call.translate)) if hold_until else 0
+    stopped = call.ask(STOP, Stop(" ".join(selection), bulletin, until, reason))
+    call.say(N_("stopped in {targets}"), targets=", ".join(stopped.targets))
+
+
+@click.command("all-clear", help="End an emergency: the area's programme goes on.")
+@click.argument("bulletin")
+@click.pass_context
+def all_clear_verb(ctx: click.Context, bulletin: str) -> None:
+    call = session(ctx)
+    cleared = call.ask(ALL_CLEAR, BulletinId(bulletin))
+    call.say(N_("ended in {targets}"), targets=", ".join(cleared.targets))
+
+
+@click.command("bulletins", help="Bulletins and their states, newest first.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def bulletins_verb(ctx: click.Context, as_json: bool) -> None:
+    call = session(ctx)
+    rows = call.ask(BULLETINS, Nothing()).bulletins
+    if as_json:
+        emit_json({"bulletins": [bulletins.bulletin_json(row) for row in rows]})
+        return
+    for row in rows:
+        click.echo(bulletins.bulletin_line(row, call.translate))
+    if not rows:
+        call.say(N_("no bulletins"))
+
+
+@click.command("report", help="Who heard a bulletin, who did not, and whom to call there.")
+@click.argument("bulletin")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def report_verb(ctx: click.Context, bulletin: str, as_json: bool) -> None:
+    call = session(ctx)
+    answer = call.ask(REPORT, BulletinId(bulletin))
+    if as_json:
+        emit_json(bulletins.report_json(answer))
+        return
+    for line in bulletins.report_lines(answer, call.translate):
+        click.echo(line)

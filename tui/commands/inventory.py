@@ -1,0 +1,135 @@
+"""Verbs that read the inventory alone and need no hub: validate, show, units, schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+
+from inventory.diagnostics import Diagnostic, Severity
+from inventory.model import Tier
+from nms.i18n import N_, number
+from tui.commands.context import INVALID, emit_json, report, session
+
+FILES = ("network", "units", "grid", "groups", "people", "targets", "trust", "station")
+
+
+@click.command("validate", help="Check the inventory.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def validate_verb(ctx: click.Context, as_json: bool) -> None:
+    from inventory.load import load
+
+    call = session(ctx)
+    network, diagnostics = load(call.settings.inventory)
+    errors = sum(d.severity is Severity.ERROR for d in diagnostics)
+    if as_json:
+        emit_json({"errors": errors, "diagnostics": [_diagnostic(d, call.translate) for d in diagnostics]})
+    else:
+        report(diagnostics, call.translate)
+        if network is None:
+            call.say(
+                N_("{errors} errors in {files} files"), errors=errors, files=len({d.place.file for d in diagnostics})
+            )
+        else:
+            call.say(
+                N_("{name}: {units} units, {devices} devices, no errors"),
+                name=network.name,
+                units=number(len(network.units)),
+                devices=number(len(network.devices)),
+            )
+    if network is None:
+        raise click.exceptions.Exit(INVALID)
+
+
+def _diagnostic(diagnostic: Diagnostic, translate: Callable[[str], str]) -> dict[str, object]:
+    return {
+        "code": diagnostic.code,
+        "severity": str(diagnostic.severity),
+        "file": diagnostic.place.file,
+        "line": diagnostic.place.line,
+        "column": diagnostic.place.column,
+        "message": diagnostic.text(translate),
+        "fix": diagnostic.fix_text(translate),
+        "related": [str(place) for place in diagnostic.related],
+    }
+
+
+@click.command("show", help="Devices of a selection, such as: district=pleiku kind=modem")
+@click.argument("selection", nargs=-1)
+@click.option("--on", metavar="DATE")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as_json: bool) -> None:
+    from inventory.overlay import address
+
+    call = session(ctx)
+    network = call.network()
+    day = call.on(on, network)
+    rows = []
+    for device in call.devices(network, " ".join(selection), day):
+        unit = network.unit_of(device, day)
+        hamlet = network.hamlets.get(device.hamlet) if device.hamlet else None
+        rows.append(
+            {
+                "id": device.id,
+                "kind": str(device.kind),
+                "unit": unit or "",
+                "unit_name": network.units[unit].name if unit else "",
+                "hamlet": f"{hamlet.word} {hamlet.name}" if hamlet else "",
+                "address": address(device.id, call.settings.overlay or int(network.overlay)),
+                "uplink": device.uplink or "",
+                "in_service": device.in_service.isoformat(),
+            }
+        )
+    if as_json:
+        emit_json({"on": day.isoformat(), "devices": rows})
+        return
+    for row in rows:
+        click.echo("{id:<12} {kind:<12} {address:<16} {uplink:<10} {unit_name} · {hamlet}".format_map(row).rstrip(" ·"))
+    call.say(N_("{count} devices on {day}"), count=number(len(rows)), day=day.strftime("%d/%m/%Y"))
+
+
+@click.command("units", help="Administrative units valid on a date.")
+@click.option("--on", metavar="DATE")
+@click.option("--tier", type=click.Choice([str(t) for t in Tier]))
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def units_verb(ctx: click.Context, on: str | None, tier: str | None, as_json: bool) -> None:
+    call = session(ctx)
+    network = call.network()
+    day = call.on(on, network)
+    units = sorted(network.units_on(day, Tier(tier) if tier else None), key=lambda u: (u.parent or "", u.code))
+    if as_json:
+        rows = [
+            {
+                "id": u.id,
+                "code": u.code,
+                "name": u.name,
+                "tier": u.tier,
+                "parent": u.parent,
+                "predecessors": u.predecessors,
+            }
+            for u in units
+        ]
+        emit_json({"on": day.isoformat(), "units": rows})
+        return
+    for unit in units:
+        parent = network.units[unit.parent].name if unit.parent else ""
+        click.echo(f"{unit.id:<12} {unit.name} · {parent}".rstrip(" ·"))
+    counts = {t: sum(u.tier is t for u in units) for t in Tier}
+    call.say(
+        N_("on {day}: {districts} districts, {communes} communes"),
+        day=day.strftime("%d/%m/%Y"),
+        districts=counts[Tier.DISTRICT],
+        communes=counts[Tier.COMMUNE],
+    )
+
+
+@click.command("schema", help="JSON Schema of one kind of inventory file.")
+@click.argument("kind", type=click.Choice(FILES))
+def schema_verb(kind: str) -> None:
+    from inventory.schema import json_schema
+
+    click.echo(json.dumps(json_schema(kind), ensure_ascii=False, indent=1))

@@ -1,0 +1,91 @@
+"""Bulletins and who heard them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nms.i18n import N_, decimal
+from tui.methods import BulletinRow, Report, ReportRow
+from tui.views.times import clock, rfc3339, shown
+from tui.views.words import BULLETIN_STATES, CLASSES, RESULTS, TIERS
+
+Translate = Callable[[str], str]
+MAX_UNHEARD = 20
+
+
+def bulletin_line(row: BulletinRow, translate: Translate) -> str:
+    heard = f"{row.heard}/{row.expected}" if row.expected else ""
+    return (
+        f"{row.id}  {shown(row.created)}  {translate(TIERS[row.tier]):<6} {translate(CLASSES[row.cls]):<20} "
+        f"{translate(BULLETIN_STATES.get(row.state, row.state)):<14} {heard:>9}  {row.title}"
+    )
+
+
+def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
+    return {
+        "id": row.id,
+        "title": row.title,
+        "class": row.cls,
+        "tier": row.tier,
+        "origin": row.origin,
+        "author": row.author,
+        "state": row.state,
+        "audience": row.audience,
+        "created": rfc3339(row.created),
+        "valid_until": rfc3339(row.valid_until),
+        "seconds": row.duration / 1000,
+        "heard": row.heard,
+        "expected": row.expected,
+    }
+
+
+def report_lines(report: Report, translate: Translate) -> Iterator[str]:
+    """How many heard it, how late it started, and everyone who did not, with whom to call."""
+    row = report.row
+    heard = report.counts.get("played", 0)
+    yield f"{row.title} ({translate(CLASSES[row.cls])}, {translate(BULLETIN_STATES.get(row.state, row.state))})"
+    parts = [f"{translate(RESULTS[k])} {n}" for k, n in report.counts.items() if n and k in RESULTS]
+    yield translate(N_("heard by {heard} of {expected} clusters")).format(heard=heard, expected=row.expected) + (
+        f": {', '.join(parts)}" if parts else ""
+    )
+    if report.latency_p50 is not None and report.latency_p99 is not None:
+        yield translate(N_("start latency: median {p50} s, 99 % within {p99} s")).format(
+            p50=decimal(report.latency_p50 / 1000, 3), p99=decimal(report.latency_p99 / 1000, 3)
+        )
+    unheard = [r for r in report.devices if r.result != "played"]
+    for device in unheard[:MAX_UNHEARD]:
+        yield "  " + _unheard(device, translate)
+    if len(unheard) > MAX_UNHEARD:
+        yield "  " + translate(N_("and {count} more")).format(count=len(unheard) - MAX_UNHEARD)
+
+
+def _unheard(row: ReportRow, translate: Translate) -> str:
+    text = f"{row.device} {row.commune} · {row.hamlet}: {translate(RESULTS[row.result])}"
+    if row.reason:
+        text += f" ({row.reason})"
+    if row.started:
+        text += f" {clock(row.started)}"
+    if row.contact:
+        text += " – " + translate(N_("call {contact}")).format(contact=row.contact)
+    return text
+
+
+def report_json(report: Report) -> Mapping[str, Any]:
+    return {
+        "bulletin": bulletin_json(report.row),
+        "counts": dict(report.counts),
+        "latency_ms": {"p50": report.latency_p50, "p99": report.latency_p99},
+        "devices": [
+            {
+                "device": r.device,
+                "commune": r.commune,
+                "hamlet": r.hamlet,
+                "result": r.result,
+                "reason": r.reason,
+                "started": rfc3339(r.started),
+                "latency_ms": r.latency,
+            }
+            for r in report.devices
+        ],
+    }

@@ -1,0 +1,99 @@
+"""The province at a glance, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nms.i18n import N_, decimal, number
+from tui.methods import CauseRow, DeviceRow, EventRow, Overview
+from tui.views.times import clock, rfc3339, shown
+from tui.views.words import CAUSES, KINDS, SIGNS, STATES
+
+Translate = Callable[[str], str]
+
+
+def totals(overview: Overview) -> dict[str, int]:
+    """Devices by state over the whole province."""
+    return next((dict(row.states) for row in overview.units if row.tier == "province"), {})
+
+
+def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
+    """Counts, then each cause with what is lost because of it, then districts that miss something."""
+    counts = totals(overview)
+    total = sum(counts.values())
+    parts = [f"{SIGNS[s]} {translate(STATES[s])} {number(n)}" for s, n in sorted(counts.items()) if n and s in SIGNS]
+    yield translate(N_("{total} devices: {parts}")).format(total=number(total), parts=" · ".join(parts))
+    if overview.sweep is None:
+        yield translate(N_("not polled yet"))
+    else:
+        yield translate(N_("last sweep {at}: {answered} of {polled} answered in {seconds} s")).format(
+            at=clock(overview.sweep.at),
+            answered=number(overview.sweep.answered),
+            polled=number(overview.sweep.polled),
+            seconds=decimal(overview.sweep.seconds, 2),
+        )
+    if not overview.broker:
+        yield translate(N_("no connection to the broker: nothing new reaches the devices"))
+    for cause in overview.causes:
+        yield f"{SIGNS['down']} {cause_line(cause, translate)}"
+    for row in overview.units:
+        lost = row.states.get("down", 0) + row.states.get("unreachable", 0)
+        if row.tier == "district" and lost:
+            message = translate(N_("{name}: {lost} of {total} lost"))
+            yield "  " + message.format(name=row.name, lost=lost, total=sum(row.states.values()))
+
+
+def cause_line(cause: CauseRow, translate: Translate) -> str:
+    """``Thiết bị 4G 23557-M01 mất kết nối từ 17:02:10: 9 thiết bị``."""
+    name = cause.cause.partition(":")[2] or cause.cause
+    text = translate(CAUSES[cause.kind]).format(name=name)
+    text += " " + translate(N_("since {at}")).format(at=clock(cause.since))
+    if cause.kind == "device":
+        return text
+    return text + ": " + translate(N_("{count} devices lost because of it")).format(count=len(cause.devices))
+
+
+def device_line(row: DeviceRow, translate: Translate) -> str:
+    state = translate(STATES.get(row.state, row.state))
+    if row.cause:
+        state += f" ({row.cause})"
+    kind = translate(KINDS.get(row.kind, row.kind))
+    return f"{SIGNS.get(row.state, '?')} {row.device:<11} {kind:<14} {row.commune} · {row.hamlet}  {state}".rstrip()
+
+
+def event_line(row: EventRow) -> str:
+    change = " → ".join(part for part in (row.before, row.after) if part)
+    return f"{shown(row.at)}  {row.subject:<14} {row.kind:<18} {change} {row.cause}".rstrip()
+
+
+def overview_json(overview: Overview) -> Mapping[str, Any]:
+    sweep = overview.sweep
+    return {
+        "at": rfc3339(overview.now),
+        "states": totals(overview),
+        "broker": overview.broker,
+        "sweep": sweep and {"at": rfc3339(sweep.at), "seconds": sweep.seconds, "answered": sweep.answered},
+        "causes": [
+            {"cause": c.cause, "kind": c.kind, "since": rfc3339(c.since), "devices": c.devices} for c in overview.causes
+        ],
+        "units": [
+            {"unit": u.unit, "name": u.name, "tier": u.tier, "states": dict(u.states), "playing": u.playing}
+            for u in overview.units
+        ],
+    }
+
+
+def device_json(row: DeviceRow) -> Mapping[str, Any]:
+    return {
+        "device": row.device,
+        "kind": row.kind,
+        "commune": row.commune,
+        "hamlet": row.hamlet,
+        "uplink": row.uplink,
+        "state": row.state,
+        "cause": row.cause,
+        "since": rfc3339(row.since),
+        "playing": row.playing,
+        "values": dict(row.values),
+    }
