@@ -34,7 +34,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "ENV022": ("{file} is open to others (mode {mode})", "chmod {wanted} {file}"),
     "ENV023": ("{file} is not an Ed25519 private key, or the passphrase is wrong", "check file and passphrase"),
     "ENV024": ("the passphrase has {count} characters", "at least {least}: it guards the root of all trust"),
-    "ENV025": ("keys inside the inventory {folder} would end in Git", "name a folder beside it"),
+    "ENV025": ("keys at {file} would end in Git", "name a folder outside the inventory and every Git work tree"),
     "ENV026": ("{file} cannot be written: {reason}", "check the folder's rights and the room on the disk"),
     "ENV030": ("'{code}' is not a province's code", "two digits, as in the official list: 52"),
     "ENV031": ("'{name}' is not a province's name", "one line of letters: Gia Lai"),
