@@ -103,13 +103,12 @@ loudspeakers:
 """What a new province's folder holds, ``trust.yaml`` aside; ``$$code``, ``$$name`` and ``$$full`` are put in."""
 
 
-def init(folder: Path, keys: Path | None, code: str, name: str, passphrase: str, today: date) -> tuple[Diagnostic, ...]:
-    """Makes a new, valid province folder and, outside it, its keys (default: ``<folder>.keys``); all or nothing.
+def init(folder: Path, keys: Path, code: str, name: str, passphrase: str, today: date) -> tuple[Diagnostic, ...]:
+    """Makes a new, valid province folder and, outside it, its keys; all or nothing.
 
     ``code`` is the province's official code. Nothing that exists is overwritten. Empty when it is done.
     """
     name = unicodedata.normalize("NFC", name).strip()
-    keys = keys or folder.with_name(f"{folder.name}.keys")
     refused = _refusals(folder, keys, code, name, passphrase)
     if refused:
         return refused

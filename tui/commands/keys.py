@@ -30,7 +30,7 @@ def init_verb(ctx: click.Context, folder: str, code: str, name: str, keys: str |
     call = session(ctx)
     target = Path(folder)
     place = Path(keys) if keys else target.with_name(target.name + ".keys")
-    _end(call, init(target, place, code, name, _passphrase(call, new=True)))
+    _end(call, init(target, place, code, name, _passphrase(call, new=True), call.today()))
     call.say(
         N_("made {folder}; private keys in {keys}: put root.pem away from this machine"), folder=target, keys=place
     )
@@ -43,7 +43,7 @@ def keys_verb(ctx: click.Context) -> None:
 
     call = session(ctx)
     settings = call.settings
-    _end(call, add_keys(settings.inventory, settings.keys, _passphrase(call, new=True)))
+    _end(call, add_keys(settings.inventory, settings.keys, _passphrase(call, new=True), call.today()))
     call.say(N_("private keys in {keys}: put root.pem away from this machine"), keys=settings.keys)
 
 
