@@ -1,0 +1,122 @@
+"""The as-run log in the store: what devices report, and how far each open bulletin is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from audio.bulletin import State
+from audio.documents import Receipt, Result
+from audio.ledger import move, orders
+from nms.store import AiringRow, BulletinRow, ReceiptRow, add_once, from_milliseconds, to_milliseconds
+
+OPEN = (State.SCHEDULED, State.AIRING)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an open bulletin is: first start, when the last start is over, when nothing may begin any more (ms)."""
+
+    bulletin: str
+    state: State
+    first: int
+    over: int
+    latest: int
+    played: bool
+
+
+def progress(session: Session) -> tuple[Progress, ...]:
+    """Where every open bulletin stands."""
+    rows = session.scalars(select(BulletinRow).where(BulletinRow.state.in_(OPEN))).all()
+    played = set(
+        session.scalars(
+            select(ReceiptRow.bulletin)
+            .where(ReceiptRow.bulletin.in_([r.id for r in rows]), ReceiptRow.result == Result.PLAYED)
+            .distinct()
+        )
+    )
+    found = (_progress(session, row, row.id in played) for row in rows)
+    return tuple(p for p in found if p is not None)
+
+
+def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | None:
+    first, last, latest, duration = session.execute(
+        select(
+            func.min(AiringRow.start),
+            func.max(AiringRow.start),
+            func.max(AiringRow.latest),
+            func.max(AiringRow.duration),
+        ).where(AiringRow.bulletin == row.id, ~AiringRow.cancelled)
+    ).one()
+    if first is not None:
+        over = to_milliseconds(last) + round(duration * 1000)
+        return Progress(
+            row.id, State(row.state), to_milliseconds(first), over, max(over, to_milliseconds(latest)), played
+        )
+    entered = orders(session, row.id)
+    if not entered:
+        return None
+    over = max(to_milliseconds(e.ended or e.until) for e in entered)
+    return Progress(row.id, State(row.state), to_milliseconds(entered[0].from_), over, over, played)
+
+
+def add_receipts(session: Session, receipts: Iterable[Receipt], now: datetime) -> None:
+    """Keep what is new of it; a bulletin counted as failed becomes aired when a device reports late that it played."""
+    late = set()
+    for receipt in receipts:
+        if add_once(session, _receipt_row(receipt, now)) and receipt.result is Result.PLAYED:
+            late.add(receipt.bulletin)
+    query = select(BulletinRow).where(BulletinRow.id.in_(late), BulletinRow.state == State.FAILED)
+    for row in session.scalars(query).all():
+        move(session, now, row, State.AIRED, cause="late receipt")
+
+
+def receipts(session: Session, bulletin: str) -> tuple[Receipt, ...]:
+    rows = session.scalars(select(ReceiptRow).where(ReceiptRow.bulletin == bulletin))
+    return tuple(
+        Receipt(
+            id=r.id,
+            device=r.device,
+            airing=r.airing,
+            bulletin=r.bulletin,
+            repeat=r.repeat,
+            content=r.content or "",
+            started=to_milliseconds(r.started or r.received),
+            ended=to_milliseconds(r.ended or r.received),
+            offset=r.offset_ms,
+            result=Result(r.result),
+            reason=r.reason,
+        )
+        for r in rows
+    )
+
+
+def heard(session: Session, bulletin: str) -> int:
+    """Devices that played it whole at least once."""
+    query = select(func.count(func.distinct(ReceiptRow.device))).where(
+        ReceiptRow.bulletin == bulletin, ReceiptRow.result == Result.PLAYED
+    )
+    return session.scalar(query) or 0
+
+
+def _receipt_row(receipt: Receipt, now: datetime) -> ReceiptRow:
+    return ReceiptRow(
+        id=receipt.id,
+        device=receipt.device,
+        airing=receipt.airing,
+        bulletin=receipt.bulletin,
+        repeat=receipt.repeat,
+        result=str(receipt.result),
+        received=now,
+        started=from_milliseconds(receipt.started),
+        ended=from_milliseconds(receipt.ended),
+        offset_ms=receipt.offset,
+        reason=receipt.reason,
+        lufs=receipt.level,
+        clock_error_ms=receipt.clock_error,
+        content=receipt.content,
+    )

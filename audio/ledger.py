@@ -1,0 +1,283 @@
+"""The bulletins' rows in the store: every query and change that playout makes, as functions of one session.
+
+A change of state is written with its event in the same transaction; who changes what has been checked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from audio.bulletin import FOLLOWS, Draft, State
+from audio.documents import Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
+from audio.envelope import next_sequence
+from audio.timetable import Placement
+from nms import journal
+from nms.journal import EventKind, new_id
+from nms.store import (
+    AiringRow,
+    ApprovalRow,
+    BulletinRow,
+    ContentRow,
+    NowEntryRow,
+    SequenceRow,
+    add_once,
+    from_milliseconds,
+    to_milliseconds,
+)
+
+KEPT = timedelta(hours=1)
+"""How long an airing that is over stays in its programme."""
+LONGEST = timedelta(hours=3)
+"""No recording is longer: an airing that began earlier is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One ``now`` document: ``place`` is ``u/<unit>``, ``g/<group>`` or ``d/<device>``."""
+
+    place: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who acts: the person's id and the operating-system user it was."""
+
+    id: str
+    uid: int
+
+
+def add(session: Session, now: datetime, who: Person, draft: Draft, bulletin: Bulletin, content: ContentRow) -> None:
+    """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte."""
+    add_once(session, content)
+    session.add(
+        BulletinRow(
+            id=bulletin.id,
+            version=bulletin.version,
+            state=State.SUBMITTED,
+            cls=bulletin.cls,
+            tier=bulletin.tier,
+            origin=bulletin.origin,
+            title=bulletin.title,
+            author=who.id,
+            created=now,
+            body=encode(bulletin),
+            audience=draft.audience,
+            valid_from=from_milliseconds(bulletin.valid_from),
+            valid_until=from_milliseconds(bulletin.valid_until),
+            play_now=draft.play_now,
+            repeats=draft.repeats,
+            requested_at=now,
+        )
+    )
+    session.flush()
+    journal.append(
+        session, now, EventKind.BULLETIN_STATE, bulletin.id, from_=State.DRAFT, to=State.SUBMITTED, cause=who.id
+    )
+    act(session, now, who, "bulletin.submit", bulletin.id, {"title": bulletin.title, "audience": draft.audience})
+
+
+def act(session: Session, now: datetime, who: Person, action: str, subject: str, data: dict[str, object]) -> None:
+    journal.audit(session, now, who.id, who.uid, action, subject, data)
+
+
+def body_of(row: BulletinRow) -> Bulletin:
+    return decode(Bulletin, row.body)
+
+
+def move(session: Session, now: datetime, row: BulletinRow, to: State, cause: str = "") -> None:
+    """Raises ValueError for a step that the table of states does not have."""
+    before = State(row.state)
+    if to not in FOLLOWS[before]:
+        raise ValueError(f"bulletin {row.id}: {before} to {to}")
+    row.state = to
+    journal.append(session, now, EventKind.BULLETIN_STATE, row.id, from_=before, to=to, cause=cause)
+
+
+def decide(session: Session, now: datetime, who: Person, row: BulletinRow, to: State, reason: str = "") -> None:
+    """Approve or return a submitted bulletin."""
+    session.add(
+        ApprovalRow(
+            id=new_id(now),
+            bulletin=row.id,
+            version=row.version,
+            person=who.id,
+            at=now,
+            decision=str(to),
+            reason=reason,
+        )
+    )
+    move(session, now, row, to, cause=reason or who.id)
+    act(session, now, who, f"bulletin.{to}", row.id, {"version": row.version, "reason": reason})
+
+
+def taken(session: Session, unit: str, now: datetime) -> tuple[Span, ...]:
+    """When the unit airs something already, from ``now`` on."""
+    rows = session.scalars(
+        select(AiringRow).where(AiringRow.unit == unit, AiringRow.start > now - LONGEST, ~AiringRow.cancelled)
+    )
+    starts = [(to_milliseconds(r.start), round(r.duration * 1000)) for r in rows]
+    return tuple(Span(start, start + length) for start, length in starts)
+
+
+def add_airings(
+    session: Session, now: datetime, unit: str, bulletin: Bulletin, placements: Iterable[Placement]
+) -> None:
+    session.add_all(
+        AiringRow(
+            id=new_id(now),
+            bulletin=bulletin.id,
+            unit=unit,
+            repeat=p.repeat,
+            start=from_milliseconds(p.start),
+            duration=bulletin.duration / 1000,
+            latest=from_milliseconds(p.latest),
+        )
+        for p in placements
+    )
+
+
+def add_entries(session: Session, places: Iterable[str], issuer: str, entry: NowEntry) -> tuple[Target, ...]:
+    """Put one order in force for every place; a device addressed twice sees the same entry twice."""
+    targets = tuple(Target(place, issuer) for place in places)
+    plain = {name: getattr(entry, name) for name in NowEntry.__slots__}
+    session.add_all(
+        NowEntryRow(
+            id=new_id(from_milliseconds(entry.start)),
+            target=target.place,
+            issuer=issuer,
+            kind=str(entry.kind),
+            from_=from_milliseconds(entry.start),
+            until=from_milliseconds(entry.until),
+            entry=plain | {"kind": str(entry.kind)},
+            bulletin=entry.bulletin or None,
+        )
+        for target in targets
+    )
+    return targets
+
+
+def end_entries(session: Session, now: datetime, bulletin: str) -> tuple[Target, ...]:
+    """End the bulletin's emergency or drill; the documents that change."""
+    rows = session.scalars(
+        select(NowEntryRow).where(
+            NowEntryRow.bulletin == bulletin,
+            NowEntryRow.kind != NowKind.STOP,
+            NowEntryRow.ended.is_(None),
+            NowEntryRow.until > now,
+        )
+    ).all()
+    return _end(rows, now)
+
+
+def expire_entries(session: Session, now: datetime) -> tuple[Target, ...]:
+    """Close what has reached its end; the documents that change."""
+    query = select(NowEntryRow).where(NowEntryRow.ended.is_(None), NowEntryRow.until <= now)
+    return _end(session.scalars(query).all(), now)
+
+
+def _end(rows: Sequence[NowEntryRow], now: datetime) -> tuple[Target, ...]:
+    for row in rows:
+        row.ended = min(now, row.until)
+    return tuple(dict.fromkeys(Target(row.target, row.issuer) for row in rows))
+
+
+def expired(session: Session, now: datetime) -> bool:
+    query = select(NowEntryRow.id).where(NowEntryRow.ended.is_(None), NowEntryRow.until <= now).limit(1)
+    return session.scalar(query) is not None
+
+
+def current_targets(session: Session, now: datetime) -> tuple[Target, ...]:
+    """Every document that devices may still hold something of, also if it is empty by now."""
+    rows = session.execute(select(NowEntryRow.target, NowEntryRow.issuer).where(NowEntryRow.until > now).distinct())
+    return tuple(Target(place, issuer) for place, issuer in rows)
+
+
+def entries(session: Session, target: Target, now: datetime) -> tuple[tuple[NowEntry, BulletinRow | None], ...]:
+    """What is in force for the target, oldest first, with the bulletin it airs (None for a stop)."""
+    rows = session.execute(
+        select(NowEntryRow, BulletinRow)
+        .join(BulletinRow, BulletinRow.id == NowEntryRow.bulletin, isouter=True)
+        .where(
+            NowEntryRow.target == target.place,
+            NowEntryRow.issuer == target.issuer,
+            NowEntryRow.ended.is_(None),
+            NowEntryRow.until > now,
+        )
+        .order_by(NowEntryRow.from_, NowEntryRow.id)
+    ).all()
+    return tuple(
+        (NowEntry(**row.entry | {"kind": NowKind(row.kind)}), None if row.kind == NowKind.STOP else bulletin)
+        for row, bulletin in rows
+    )
+
+
+def programme_units(session: Session, now: datetime, horizon: timedelta) -> tuple[str, ...]:
+    """Units whose devices may still hold a programme with something in it, also if it is empty by now."""
+    query = select(AiringRow.unit).where(AiringRow.start > now - horizon).distinct()
+    return tuple(sorted(session.scalars(query)))
+
+
+def programmes(
+    session: Session, units: Sequence[str], now: datetime, until: datetime
+) -> dict[str, list[tuple[Airing, bytes]]]:
+    """The airings of these units up to ``until``, in order of their start, each with its bulletin's signed frame."""
+    rows = session.execute(
+        select(AiringRow, BulletinRow.signed)
+        .join(BulletinRow, BulletinRow.id == AiringRow.bulletin)
+        .where(
+            AiringRow.unit.in_(units),
+            AiringRow.start > now - KEPT - LONGEST,
+            AiringRow.start < until,
+            ~AiringRow.cancelled,
+            BulletinRow.signed.is_not(None),
+        )
+        .order_by(AiringRow.start, AiringRow.id)
+    )
+    found: dict[str, list[tuple[Airing, bytes]]] = {unit: [] for unit in units}
+    for row, signed in rows:
+        if max(row.start + timedelta(seconds=row.duration), row.latest) > now - KEPT:
+            found[row.unit].append((_airing(row), signed or b""))
+    return found
+
+
+def _airing(row: AiringRow) -> Airing:
+    return Airing(row.id, row.bulletin, row.repeat, to_milliseconds(row.start), to_milliseconds(row.latest))
+
+
+def airings(session: Session, bulletin: str) -> Sequence[AiringRow]:
+    query = select(AiringRow).where(AiringRow.bulletin == bulletin, ~AiringRow.cancelled).order_by(AiringRow.start)
+    return session.scalars(query).all()
+
+
+def orders(session: Session, bulletin: str) -> Sequence[NowEntryRow]:
+    """The entries that air the bulletin at once, also ended ones."""
+    query = select(NowEntryRow).where(NowEntryRow.bulletin == bulletin, NowEntryRow.kind != NowKind.STOP)
+    return session.scalars(query.order_by(NowEntryRow.from_)).all()
+
+
+def cancel_airings(session: Session, bulletin: str, units: Iterable[str] | None, after: datetime) -> tuple[str, ...]:
+    """Take the bulletin's starts after that moment out of these units (None: all); the units that had any."""
+    rows = [r for r in airings(session, bulletin) if r.start > after and (units is None or r.unit in units)]
+    for row in rows:
+        row.cancelled = True
+    return tuple(sorted({row.unit for row in rows}))
+
+
+def sequences(session: Session, kid: str, topics: Iterable[str], now: int) -> dict[str, int]:
+    """The next sequence number of each topic, kept before it is used so that it never comes twice."""
+    taken_now = {}
+    for topic in topics:
+        row = session.get(SequenceRow, (topic, kid))
+        number = next_sequence(row.seq if row is not None else 0, now)
+        if row is None:
+            session.add(SequenceRow(topic=topic, kid=kid, seq=number))
+        else:
+            row.seq = number
+        taken_now[topic] = number
+    return taken_now
