@@ -24,10 +24,10 @@ class Site:
     boards: tuple[Device, ...]
 
 
-def sim(numbers: Numbers, rng: Random) -> dict[str, Value]:
+def sim(numbers: Numbers, since: date, rng: Random) -> dict[str, Value]:
     number, iccid = numbers.sim()
     operator = rng.choice(("Viettel", "Viettel", "Viettel", "VinaPhone", "MobiFone"))
-    expires = AS_OF + timedelta(days=rng.randint(25, 700))
+    expires = max(AS_OF, since) + timedelta(days=rng.randint(25, 700))
     return {"number": number, "iccid": iccid, "plan": "M2M-2GB", "operator": operator, "expires": expires}
 
 
@@ -57,7 +57,7 @@ def office_modem(commune: Commune, rollout: Rollout, office: Place, numbers: Num
         "hamlet": office.id,
         "location": location(office.centre),
         "profile": rng.choice(("rutos", "rutos", "routeros")),
-        "sim": sim(numbers, rng),
+        "sim": sim(numbers, since, rng),
         "power_area": power_area(commune, 0, 2),
         "in_service": since,
     }
@@ -73,7 +73,7 @@ def loudspeakers(
         for nth in range(place.clusters):
             number += 1
             office = number == 1
-            link: Device = {"uplink": uplink} if office and uplink else {"sim": sim(numbers, rng)}
+            link: Device = {"uplink": uplink} if office and uplink else {"sim": sim(numbers, rollout.ip_since, rng)}
             yield {
                 "id": f"{commune.code}-L{number:02d}",
                 "name": "Trụ sở UBND" if office else spot_name(place, nth, rng),
@@ -108,7 +108,7 @@ def small_boards(
 ) -> Iterator[Device]:
     if rollout.board_since is None:
         return
-    link: Device = {"uplink": uplink} if uplink else {"sim": sim(numbers, rng)}
+    link: Device = {"uplink": uplink} if uplink else {"sim": sim(numbers, rollout.board_since, rng)}
     yield {
         "id": f"{commune.code}-B01",
         "name": "Bảng tin trước trụ sở UBND",
@@ -131,7 +131,7 @@ def large_board(district: District, number: int, since: date, numbers: Numbers, 
         "size": "large",
         "resolution": rng.choice(("640x384", "768x432")),
         "profile": "loa-board",
-        "sim": sim(numbers, rng),
+        "sim": sim(numbers, since, rng),
         "power_area": f"PC-{district.code}-1",
         "connected": True,
         "in_service": since,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from tests.sim.province_facts import Commune, Facts
 from tests.sim.province_places import commune_centre
-from tests.sim.province_root import network
-from tests.sim.province_text import flow, slug
+from tests.sim.province_root import PROVINCE_STAFF, grid, network, staff
+from tests.sim.province_text import flow, lines, slug
 
 PER_COMMUNE = 100
 """Devices per commune where the real ones do not suffice: well below the 127 of one kind that have an address."""
@@ -31,10 +31,15 @@ def fleet(facts: Facts, devices: int) -> Iterator[tuple[str, str]]:
         given += count
     yield "network.yaml", HEADER + network(facts)
     yield "units.yaml", HEADER + units(facts, communes)
-    yield (
-        "grid.yaml",
-        HEADER + f'sessions:\n  - {{unit: "{facts.province["code"]}", name: sáng, start: "05:00", duration: 60m}}\n',
-    )
+    yield "grid.yaml", HEADER + grid(facts)
+    yield "groups.yaml", HEADER + "groups: []\n"
+    yield "people.yaml", HEADER + people(facts)
+    yield "targets.yaml", HEADER + "document: Kế hoạch\nindicators: []\n"
+
+
+def people(facts: Facts) -> str:
+    area = facts.province["code"]
+    return lines("people", (staff(user, role, title, area, f"Người {role}") for user, role, title in PROVINCE_STAFF))
 
 
 HEADER = (

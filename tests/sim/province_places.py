@@ -27,7 +27,22 @@ FAMILY = {
     "bdq": ("Đinh", "A", "Hmưnh", "Yưh", "Kưk"),
 }
 GIVEN = {
-    "vi": ("Văn An", "Thị Bình", "Văn Cường", "Thị Dung", "Đức Hải", "Thị Hoa", "Minh Long", "Thị Mai", "Quang Sơn"),
+    "vi": (
+        "Văn An",
+        "Thị Bình",
+        "Văn Cường",
+        "Thị Dung",
+        "Đức Hải",
+        "Thị Hoa",
+        "Minh Long",
+        "Thị Mai",
+        "Quang Sơn",
+        "Ngọc Lan",
+        "Văn Phúc",
+        "Thị Thu",
+        "Xuân Trường",
+        "Thanh Tâm",
+    ),
     "jra": ("Hyai", "Blêu", "H'Lan", "Thik", "H'Nga", "Djueh", "Tuih", "H'Bia", "Anel"),
     "bdq": ("Bơk", "Thưp", "Y Lan", "Hmrik", "Y Hương", "Ngưp", "Byơn", "Y Mrưi", "Plưnh"),
 }
@@ -116,7 +131,7 @@ def grouped(source: Iterator[Village], clusters: int, rng: Random) -> list[Villa
     if rng.random() < 0.2:
         base = next(source)
         found.append(Village(base.name, base.word, 0, base.languages))
-    return found
+    return sorted(found, key=lambda v: (0, int(v.name), "") if v.name.isdigit() else (1, 0, v.name))
 
 
 def ip_villages(commune: Commune, district: District, known: Known | None, rng: Random) -> list[Village]:

@@ -174,21 +174,30 @@ def predecessors(facts: Facts, code: str) -> Iterator[str]:
 
 
 def people(facts: Facts) -> str:
-    rng = Random("people")
-    rows = [staff(user, role, title, facts.province["code"], rng) for user, role, title in PROVINCE_STAFF]
+    names = unlike(Random("people"))
+    rows = [staff(user, role, title, facts.province["code"], next(names)) for user, role, title in PROVINCE_STAFF]
     for area in ("622", *STAFFED):
         prefix = f"d{area}" if area in facts.districts else f"c{area}"
         name = next((c.name for c in facts.communes if c.code == area), "") or facts.districts[area].name
-        rows.append(staff(f"{prefix}.editor", "editor", f"Cán bộ văn hóa, {name}", area, rng))
-        rows.append(staff(f"{prefix}.approver", "approver", f"Phó Chủ tịch UBND, {name}", area, rng))
+        rows.append(staff(f"{prefix}.editor", "editor", f"Cán bộ văn hóa, {name}", area, next(names)))
+        rows.append(staff(f"{prefix}.approver", "approver", f"Phó Chủ tịch UBND, {name}", area, next(names)))
     return lines("people", rows)
 
 
-def staff(user: str, role: str, title: str, area: str, rng: Random) -> dict[str, Value]:
-    language = rng.choice(("vi", "vi", "jra"))
+def unlike(rng: Random) -> Iterator[str]:
+    """Endless names of persons, none twice."""
+    seen: set[str] = set()
+    while True:
+        name = person(rng.choice(("vi", "vi", "jra")), rng)
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+def staff(user: str, role: str, title: str, area: str, name: str) -> dict[str, Value]:
     return {
         "id": user.replace(".", "-"),
-        "name": person(language, rng),
+        "name": name,
         "user": user,
         "title": title,
         "roles": [role],
