@@ -1,0 +1,293 @@
+"""A folder of YAML to one checked ``Network``: all mistakes of all files at once, nothing written, nothing raised."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import starmap
+from pathlib import Path
+from typing import Any, TypeVar
+
+from inventory.checks import Draft, Site, check
+from inventory.codes import Finding, guess
+from inventory.diagnostics import Diagnostic, Place, has_errors
+from inventory.fields import Reader, Record
+from inventory.model import (
+    BoardSize,
+    Device,
+    DeviceId,
+    DeviceKind,
+    Figure,
+    Group,
+    GroupId,
+    Hamlet,
+    HamletId,
+    Membership,
+    Network,
+    Person,
+    PersonId,
+    QuietHours,
+    Session,
+    Station,
+    Target,
+    Tier,
+    Trust,
+    TrustKey,
+    Unit,
+    UnitId,
+)
+from inventory.schema import (
+    BOARD,
+    FILES,
+    GROUP,
+    HAMLET_RECORD,
+    INDICATOR,
+    KEY,
+    LOUDSPEAKER,
+    MODEM,
+    PERSON,
+    QUIET,
+    SESSION,
+    STATION,
+    TIER_OF,
+    UNIT_RECORD,
+)
+from inventory.source import Locator, read, read_bytes
+
+REQUIRED = ("network", "units", "grid", "groups", "people", "targets")
+"""Files every inventory has, without ``.yaml``."""
+
+OPTIONAL = ("trust", "secrets")
+
+FOLDERS: Mapping[str, Tier] = {"stations": Tier.COMMUNE, "districts": Tier.DISTRICT}
+"""Folders with one file per unit, and the tier of those units."""
+
+VAULT_HEADER = b"$ANSIBLE_VAULT;"
+
+_DEVICES: tuple[tuple[str, DeviceKind, Record], ...] = (
+    ("loudspeakers", DeviceKind.LOUDSPEAKER, LOUDSPEAKER),
+    ("modems", DeviceKind.MODEM, MODEM),
+    ("boards", DeviceKind.BOARD, BOARD),
+)
+
+Values = dict[str, Any]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value", Unit, Hamlet, Device, Group, Person)
+
+
+def load(folder: Path) -> tuple[Network | None, tuple[Diagnostic, ...]]:
+    """The network the folder describes, None if it has any error, and every diagnostic in the order of the files."""
+    with _collector_paused():
+        collector = _Collector(folder)
+        collector.run()
+        draft = collector.draft()
+        findings = [*collector.findings, *check(draft)] if draft else collector.findings
+        diagnostics = tuple(_located(folder, findings))
+    return (None if draft is None or has_errors(diagnostics) else draft.network), diagnostics
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Nodes are many and without cycles: looking for cycles among them costs a quarter of the whole load."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _located(folder: Path, findings: Iterable[Finding]) -> list[Diagnostic]:
+    locator = Locator(folder)
+    found: list[Diagnostic] = []
+    for finding in sorted(findings, key=lambda f: f.place):
+        place = locator.seek(finding.place, finding.path) if finding.path else finding.place
+        found.append(finding.diagnostic(place, locator.line(place) if place.line else ""))
+    return sorted(found, key=lambda d: (d.place, d.code))
+
+
+@dataclass(slots=True)
+class _Collector:
+    """Reads every file of the folder and keeps what is whole, the first of each id."""
+
+    folder: Path
+    findings: list[Finding] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+    declared: set[str] = field(default_factory=set)
+    tops: dict[str, Values] = field(default_factory=dict)
+    sites: list[Site] = field(default_factory=list)
+    units: dict[UnitId, Unit] = field(default_factory=dict)
+    hamlets: dict[HamletId, Hamlet] = field(default_factory=dict)
+    stations: dict[UnitId, Station] = field(default_factory=dict)
+    devices: dict[DeviceId, Device] = field(default_factory=dict)
+    groups: dict[GroupId, Group] = field(default_factory=dict)
+    people: dict[PersonId, Person] = field(default_factory=dict)
+
+    def run(self) -> None:
+        if not self.folder.is_dir():
+            self.findings.append(Finding("INV010", Place(str(self.folder)), fields={"folder": str(self.folder)}))
+            return
+        self._unexpected("", {f"{name}.yaml" for name in (*REQUIRED, *OPTIONAL)})
+        self._secrets()
+        for kind in (*REQUIRED, "trust"):
+            if kind in REQUIRED or os.path.lexists(self.folder / f"{kind}.yaml"):
+                self.tops[kind] = self._read(f"{kind}.yaml", FILES[kind])
+        for values in self._records("units"):
+            self._unit(values)
+        for values in filter(GROUP.whole, self._records("groups")):
+            self._add(self.groups, Group(**values), "group")
+        for values in filter(PERSON.whole, self._records("people")):
+            self._add(self.people, Person(**values), "person")
+        for name, tier in FOLDERS.items():
+            for file in self._listing(name):
+                self._site(file, tier)
+
+    def _records(self, kind: str) -> tuple[Values, ...]:
+        records: tuple[Values, ...] = self.tops[kind].get(kind, ())
+        return records
+
+    def _listing(self, name: str) -> list[str]:
+        if not os.path.lexists(self.folder / name):
+            return []
+        self._unexpected(name, None)
+        return [f"{name}/{file}" for file in self._names(name) if file.endswith(".yaml")]
+
+    def _names(self, name: str) -> list[str]:
+        """Visible files, sorted; a folder that cannot be listed is a finding."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.folder / name) if not entry.name.startswith("."))
+        except OSError as error:
+            self.findings.append(Finding("INV012", Place(name), fields={"reason": error.strerror or str(error)}))
+            return []
+
+    def _unexpected(self, name: str, known: set[str] | None) -> None:
+        """YAML that nobody would read: a mistyped name must not silently take its content away."""
+        for file in self._names(name) if known is not None or os.path.lexists(self.folder / name) else ():
+            if file.endswith(".yml") or (known is not None and file.endswith(".yaml") and file not in known):
+                place = Place(f"{name}/{file}" if name else file)
+                proper = file.removesuffix(".yml") + ".yaml" if file.endswith(".yml") else file
+                near = guess(proper, known) if known is not None else proper
+                listed = ", ".join(sorted(known)) if known is not None else "<code>-<name>.yaml"
+                fields = {"file": place.file, "known": listed, "guess": near}
+                self.findings.append(Finding("INV019", place, fields=fields))
+
+    def _secrets(self) -> None:
+        file = "secrets.yaml"
+        if not os.path.lexists(self.folder / file):
+            return
+        data = read_bytes(self.folder / file, file)
+        if isinstance(data, Finding):
+            self.findings.append(data)
+        elif not data.startswith(VAULT_HEADER):
+            self.findings.append(Finding("INV021", Place(file), fields={"file": file}))
+
+    def _read(self, file: str, record: Record) -> Values:
+        node, findings = read(self.folder, file)
+        self.findings.extend(findings)
+        if node is None:
+            self.unread.add(file)
+            if not any(f.code != "INV020" for f in findings):
+                fields = {"required": ", ".join(sorted(record.required)) or record.fields[0].name}
+                self.findings.append(Finding("INV022", Place(file), fields=fields))
+            return {}
+        reader = Reader(file)
+        values: Values = record.read(node, reader) or {}
+        self.findings.extend(reader.findings)
+        if not record.whole(values):
+            self.unread.add(file)
+        return values
+
+    def _add(self, table: dict[_Key, _Value], value: _Value, kind: str) -> None:
+        key: Any = value.id
+        first = table.setdefault(key, value)
+        if first is not value:
+            fields = {"kind": kind, "id": str(key), "first": str(first.place)}
+            self.findings.append(Finding("INV101", value.place, ("id",), fields, (first.place,)))
+
+    def _unit(self, values: Values) -> None:
+        self.declared.add(values.get("id", ""))
+        if UNIT_RECORD.whole(values):
+            values.setdefault("parent", None)
+            self._add(self.units, Unit(tier=TIER_OF[values["type"]], **values), "unit")
+
+    def _site(self, file: str, tier: Tier) -> None:
+        values = self._read(file, FILES["station"])
+        unit = UnitId(values.get("unit", ""))
+        if unit:
+            self.sites.append(Site(unit, tier, values["place"], "station" in values))
+        station = values.get("station")
+        if unit and station and STATION.whole(station):
+            station["technologies"] = tuple(sorted(station["technologies"], key=lambda t: t.since))
+            self.stations.setdefault(unit, Station(unit=unit, **station))
+        for hamlet in values.get("hamlets", ()):
+            self._hamlet(hamlet, unit)
+        for key, kind, record in _DEVICES:
+            for device in values.get(key, ()):
+                self._device(device, kind, record, unit)
+
+    def _hamlet(self, values: Values, unit: UnitId) -> None:
+        self.declared.add(values.get("id", ""))
+        if unit and HAMLET_RECORD.whole(values):
+            if not values.get("memberships"):
+                values["memberships"] = (Membership(unit),)
+            self._add(self.hamlets, Hamlet(**values), "hamlet")
+
+    def _device(self, values: Values, kind: DeviceKind, record: Record, unit: UnitId) -> None:
+        if not unit or not record.whole(values):
+            self.declared.add(values.get("id", ""))
+            return
+        values.setdefault("hamlet", None)
+        if kind is DeviceKind.BOARD:
+            values.setdefault("size", BoardSize.SMALL)
+        self._add(self.devices, Device(kind=kind, unit=unit, **values), "device")
+
+    def draft(self) -> Draft | None:
+        """What is whole so far, ready to be checked across files; None if there was no folder."""
+        if not self.tops:
+            return None
+        top = self.tops["network"]
+        network = Network(
+            province=UnitId(top.get("province", "")),
+            name=top.get("name", ""),
+            as_of=top.get("as_of"),
+            overlay=str(top.get("overlay", 10)),
+            profiles=top.get("profiles", ()),
+            units=self.units,
+            hamlets=self.hamlets,
+            stations=self.stations,
+            devices=self.devices,
+            groups=self.groups,
+            people=self.people,
+            quiet_hours=tuple(QuietHours(**v) for v in top.get("quiet_hours", ()) if QUIET.whole(v)),
+            sessions=tuple(Session(**v) for v in self.tops["grid"].get("sessions", ()) if SESSION.whole(v)),
+            targets=tuple(_targets(self.tops["targets"])),
+            trust=_trust(self.tops.get("trust", {})),
+        )
+        return Draft(network, top.get("place", Place("")), tuple(self.sites), self.declared, frozenset(self.unread))
+
+
+def _targets(top: Values) -> Iterator[Target]:
+    for values in top.get("indicators", ()):
+        if not INDICATOR.whole(values):
+            continue
+        yield Target(
+            indicator=values["indicator"],
+            name=values["name"],
+            document=top.get("document", ""),
+            printed=tuple(Figure(year, f.get("value"), f.get("percent")) for year, f in values["printed"].items()),
+            denominator=values.get("denominator"),
+            districts={
+                UnitId(unit): tuple(starmap(Figure, row.items())) for unit, row in values.get("districts", {}).items()
+            },
+            place=values["place"],
+        )
+
+
+def _trust(top: Values) -> Trust | None:
+    if "root" not in top:
+        return None
+    return Trust(top["root"], tuple(TrustKey(**values) for values in top.get("keys", ()) if KEY.whole(values)))

@@ -1,0 +1,365 @@
+"""The field table: every file of the inventory, key by key. It drives validation, JSON Schema and the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inventory.fields import (
+    CLOCK,
+    DAY,
+    DURATION,
+    PIXELS,
+    Choice,
+    Field,
+    FieldType,
+    Flag,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Text,
+)
+from inventory.model import (
+    BoardSize,
+    Condition,
+    Contact,
+    Location,
+    Membership,
+    Role,
+    Sim,
+    StationTechnology,
+    Technology,
+    Tier,
+    UnitType,
+    Volume,
+)
+
+TIER_OF: Mapping[UnitType, Tier] = {
+    UnitType.PROVINCE: Tier.PROVINCE,
+    UnitType.CITY: Tier.DISTRICT,
+    UnitType.TOWN: Tier.DISTRICT,
+    UnitType.DISTRICT: Tier.DISTRICT,
+    UnitType.WARD: Tier.COMMUNE,
+    UnitType.TOWNSHIP: Tier.COMMUNE,
+    UnitType.COMMUNE: Tier.COMMUNE,
+    UnitType.SPECIAL_ZONE: Tier.COMMUNE,
+}
+
+INDICATORS = ("station_to_hamlet", "converted_to_ict", "ward_board", "commune_board", "district_large_board")
+
+
+def _words(*enums: Any) -> Choice:
+    return Choice({member.value: member for enum in enums for member in enum})
+
+
+TEXT = Text()
+UNIT = Text("a unit id like 23557 or 23563-2025", r"[0-9]{2,5}(-[0-9]{4})?")
+CODE = Text("an official code of 2 to 5 digits", r"[0-9]{2,5}")
+HAMLET = Text("a hamlet id like 23557-H01", r"[0-9]{2,5}-H[0-9]{2,3}")
+DEVICE = Text("a device id like 23557-L01", r"[0-9]{3,5}-[LMB][0-9]{2,3}")
+SLUG = Text("a short name of small letters, digits and hyphens", r"[a-z0-9][a-z0-9_-]{0,62}")
+PUBLIC_KEY = Text("the base64 of 32 bytes", r"[A-Za-z0-9+/]{43}=", code="INV405")
+YEAR = Number(2000, 2100)
+COUNT = Number(0, 1_000_000_000)
+PERCENT = Number(0, 100, code="INV303")
+
+
+def _device(letter: str) -> Text:
+    return Text(f"a device id like 23557-{letter}01", rf"[0-9]{{3,5}}-{letter}[0-9]{{2,3}}")
+
+
+LOCATION = Record(
+    "location",
+    (
+        Field("lat", Number(8, 24, integer=False, code="INV304"), "latitude, WGS 84", required=True),
+        Field("lon", Number(102, 110, integer=False, code="INV304"), "longitude, WGS 84", required=True),
+    ),
+    make=lambda v: Location(v["lat"], v["lon"]),
+)
+
+SIM = Record(
+    "sim",
+    (
+        Field("number", TEXT, "the SIM's telephone number", required=True),
+        Field("iccid", TEXT, "the number printed on the card", required=True),
+        Field("plan", TEXT, "the data plan"),
+        Field("operator", TEXT, "the mobile operator"),
+        Field("expires", DAY, "when the plan runs out"),
+    ),
+    make=lambda v: Sim(**v),
+)
+
+VOLUME = Record(
+    "volume",
+    (
+        Field("day", PERCENT, "ceiling by day, percent", default="80"),
+        Field("early", PERCENT, "ceiling early in the morning, percent", default="60"),
+        Field("emergency", PERCENT, "ceiling in an emergency, percent", default="100"),
+    ),
+    make=lambda v: Volume(**v),
+)
+
+
+def _common(letter: str) -> tuple[Field, ...]:
+    return (
+        Field("id", _device(letter), "minted once, never renamed or reused", required=True),
+        Field("name", TEXT, "what people call it"),
+        Field("hamlet", HAMLET, "the hamlet it stands in; its unit follows from it"),
+        Field("location", LOCATION, "where it stands"),
+        Field("profile", TEXT, "its device family, one of network.yaml's profiles", required=True),
+        Field("sim", SIM, "its own SIM; otherwise 'uplink'"),
+        Field("power_area", TEXT, "the mains area it is fed from"),
+        Field("in_service", DAY, "the first day of service; later days are plans", required=True),
+        Field("out_of_service", DAY, "the first day without it"),
+        Field("serial", TEXT, "the maker's serial number"),
+        Field("public_key", TEXT, "the key the device made for its tunnel"),
+    )
+
+
+UPLINK = Field("uplink", _device("M"), "the modem of the same unit it hangs behind; otherwise 'sim'")
+
+LOUDSPEAKER = Record("loudspeaker", (*_common("L"), UPLINK, Field("volume", VOLUME, "ceilings set at acceptance")))
+MODEM = Record("modem", _common("M"))
+BOARD = Record(
+    "board",
+    (
+        *_common("B"),
+        UPLINK,
+        Field("size", _words(BoardSize), "large: a district's LED or LCD screen", default="small"),
+        Field("resolution", PIXELS, "what is rendered for it"),
+        Field("connected", Flag(), "whether the hub reaches it", default="true"),
+    ),
+)
+
+TECHNOLOGY = Record(
+    "technology",
+    (
+        Field("technology", _words(Technology), "ip (CNTT-VT), wired (có dây), fm (không dây)", required=True),
+        Field("from", DAY, "the first day", required=True),
+    ),
+    make=lambda v: StationTechnology(v["technology"], v["from"]),
+)
+
+STATION = Record(
+    "station",
+    (
+        Field("technologies", ListOf(TECHNOLOGY), "how it distributes sound, by date", required=True),
+        Field("condition", _words(Condition), "as last surveyed"),
+        Field("surveyed", DAY, "the day of that survey"),
+    ),
+)
+
+MEMBERSHIP = Record(
+    "membership",
+    (
+        Field("unit", UNIT, "the commune it belongs to", required=True),
+        Field("from", DAY, "the first day"),
+        Field("to", DAY, "the first day on which it no longer does"),
+    ),
+    make=lambda v: Membership(v["unit"], v.get("from"), v.get("to")),
+)
+
+CONTACT = Record(
+    "contact",
+    (
+        Field("name", TEXT, "whom to call", required=True),
+        Field("phone", TEXT, "the number to call", required=True),
+    ),
+    make=lambda v: Contact(v["name"], v["phone"]),
+)
+
+LANGUAGE = Text("a language tag like vi, jra or bdq", r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+HAMLET_RECORD = Record(
+    "hamlet",
+    (
+        Field("id", HAMLET, "minted once, never renamed or reused", required=True),
+        Field("name", TEXT, "its name", required=True),
+        Field("word", TEXT, "what it is called here: thôn, làng, buôn, tổ dân phố", required=True),
+        Field("languages", ListOf(LANGUAGE), "in the order to be spoken", default="[vi]"),
+        Field("population", COUNT, "people"),
+        Field("contact", CONTACT, "whom to call when it was not heard"),
+        Field("memberships", ListOf(MEMBERSHIP), "its communes by date", default="this file's unit and its successor"),
+    ),
+)
+
+SITE = Record(
+    "station file",
+    (
+        Field("unit", UNIT, "the commune, or the district of a file in districts/", required=True),
+        Field("station", STATION, "absent: the commune has no station"),
+        Field("hamlets", ListOf(HAMLET_RECORD), "thôn, làng, buôn, tổ dân phố"),
+        Field("loudspeakers", ListOf(LOUDSPEAKER), "clusters"),
+        Field("modems", ListOf(MODEM), "4G routers that others hang behind"),
+        Field("boards", ListOf(BOARD), "electronic boards"),
+    ),
+)
+
+QUIET = Record(
+    "quiet_hours",
+    (
+        Field("unit", UNIT, "for it and everything below", required=True),
+        Field("start", CLOCK, "first silent minute", required=True),
+        Field("end", CLOCK, "first minute after; may lie after midnight", required=True),
+    ),
+)
+
+NETWORK = Record(
+    "network",
+    (
+        Field("province", UNIT, "the unit at the top", required=True),
+        Field("name", TEXT, "the province's name", required=True),
+        Field("as_of", DAY, "the default date of every query", default="today"),
+        Field("overlay", Number(1, 223), "first octet of the /8 that devices are addressed in", default="10"),
+        Field("profiles", ListOf(SLUG), "device families in use", required=True),
+        Field("quiet_hours", ListOf(QUIET), "daily windows without sound (khung giờ không phát)"),
+    ),
+)
+
+UNIT_RECORD = Record(
+    "unit",
+    (
+        Field("id", UNIT, "minted once: the code, with the year where a reform reused it", required=True),
+        Field("code", CODE, "the official code", required=True),
+        Field("name", TEXT, "the official name, with its type word", required=True),
+        Field("type", _words(UnitType), "its tier follows from it", required=True),
+        Field("parent", UNIT, "the unit above; absent only for the province"),
+        Field("valid_from", DAY, "the first day"),
+        Field("valid_to", DAY, "the first day on which it is no more"),
+        Field("predecessors", ListOf(UNIT), "the ended units that became this one"),
+        Field("aliases", ListOf(TEXT), "other spellings that find it"),
+        Field("legal_basis", TEXT, "the resolution and clause"),
+    ),
+)
+
+SESSION = Record(
+    "session",
+    (
+        Field("unit", UNIT, "for it and everything below; the nearest unit with sessions wins", required=True),
+        Field("name", TEXT, "sáng, trưa, chiều", required=True),
+        Field("start", CLOCK, "when it begins", required=True),
+        Field("duration", DURATION, "how long it lasts", required=True),
+    ),
+)
+
+GROUP = Record(
+    "group",
+    (
+        Field("id", SLUG, "its id", required=True),
+        Field("name", TEXT, "its name", required=True),
+        Field("devices", ListOf(DEVICE), "devices in it"),
+        Field("hamlets", ListOf(HAMLET), "hamlets all of whose devices are in it"),
+    ),
+)
+
+PERSON = Record(
+    "person",
+    (
+        Field("id", SLUG, "its id", required=True),
+        Field("name", TEXT, "full name", required=True),
+        Field("user", Text("a user name", r"[a-z_][a-z0-9_.-]{0,31}"), "the operating-system account", required=True),
+        Field("title", TEXT, "office held"),
+        Field("roles", ListOf(_words(Role)), "what the person may do", required=True),
+        Field("area", UNIT, "the unit in which (and below)", required=True),
+    ),
+)
+
+FIGURE = Record(
+    "figure",
+    (
+        Field("value", COUNT, "the number as printed; a blank cell has no key"),
+        Field("percent", TEXT, 'the percentage as printed, "92,3%"'),
+    ),
+    make=dict,
+)
+
+INDICATOR = Record(
+    "indicator",
+    (
+        Field("indicator", Choice({name: name for name in INDICATORS}), "what is counted", required=True),
+        Field("name", TEXT, "as the document words it", required=True),
+        Field("denominator", COUNT, "as printed"),
+        Field("printed", MapOf(YEAR, FIGURE), "printed totals by year", required=True),
+        Field("districts", MapOf(UNIT, MapOf(YEAR, COUNT)), "rows by district and year; a blank cell is left out"),
+    ),
+)
+
+KEY = Record(
+    "key",
+    (
+        Field("kid", Text("16 hexadecimal digits", r"[0-9a-f]{16}"), "names the key", required=True),
+        Field("unit", UNIT, "the unit it speaks for (and below)", required=True),
+        Field("public", PUBLIC_KEY, "an Ed25519 public key", required=True),
+        Field(
+            "classes",
+            ListOf(Choice({name: name for name in ("normal", "priority", "emergency")})),
+            "classes of bulletins it may sign",
+            required=True,
+        ),
+        Field("hub", Flag(), "whether it signs programmes", default="false"),
+    ),
+)
+
+FILES: Mapping[str, Record] = {
+    "network": NETWORK,
+    "units": Record("units file", (Field("units", ListOf(UNIT_RECORD), "dated units", required=True),)),
+    "grid": Record("grid file", (Field("sessions", ListOf(SESSION), "daily sessions (buổi phát)", required=True),)),
+    "groups": Record("groups file", (Field("groups", ListOf(GROUP), "audiences across units"),)),
+    "people": Record("people file", (Field("people", ListOf(PERSON), "who may do what, where"),)),
+    "targets": Record(
+        "targets file",
+        (
+            Field("document", TEXT, "the plan with its number and date", required=True),
+            Field("indicators", ListOf(INDICATOR), "its indicators", required=True),
+        ),
+    ),
+    "trust": Record(
+        "trust file",
+        (
+            Field("root", PUBLIC_KEY, "the public key of the offline root", required=True),
+            Field("keys", ListOf(KEY), "public keys that may sign", required=True),
+        ),
+    ),
+    "station": SITE,
+}
+"""The record at the top of each kind of file."""
+
+
+def json_schema(kind: str) -> dict[str, object]:
+    """The JSON Schema (2020-12) of one kind of file, for editors. ``kind`` is a key of ``FILES``."""
+    head: dict[str, object] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Loa inventory: {FILES[kind].name}",
+    }
+    return head | FILES[kind].schema()
+
+
+def reference() -> str:
+    """The tables of the reference: one per record, top record of each file first."""
+    parts: list[str] = []
+    for kind, record in FILES.items():
+        parts.append(f"## {kind}\n")
+        parts.extend(_tables(record, {}))
+    return "\n".join(parts)
+
+
+def _tables(record: Record, seen: dict[str, None]) -> list[str]:
+    rows = [f"### {record.name}\n", "| key | form | | meaning |", "|---|---|---|---|"]
+    below: list[str] = []
+    seen[record.name] = None
+    for one in record.fields:
+        note = "required" if one.required else f"default: {one.default}" if one.default else ""
+        rows.append(f"| `{one.name}` | {one.type.form} | {note} | {one.doc} |")
+        for inner in _records(one.type):
+            if inner.name not in seen:
+                below.extend(_tables(inner, seen))
+    return ["\n".join(rows) + "\n", *below]
+
+
+def _records(kind: FieldType) -> list[Record]:
+    if isinstance(kind, Record):
+        return [kind]
+    if isinstance(kind, ListOf):
+        return _records(kind.item)
+    return _records(kind.value) if isinstance(kind, MapOf) else []
