@@ -13,6 +13,7 @@ VOICE = "espeak-ng vi"
 """What approvers are told, so that they know that nobody spoke this."""
 LONGEST = 5_000
 TIMEOUT = 60.0
+WAV_HEADER = 44
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 """Soft hyphens, joiners and byte-order marks come along with pasted text and say nothing."""
 
@@ -41,7 +42,14 @@ async def speak(text: str, out: Path, *, timeout: float = TIMEOUT) -> Diagnostic
     literal = plain.replace("[[", "[ [")
     arguments = ["espeak-ng", "-v", "vi", "-b", "1", "-w", str(out), "--stdin"]
     done = await ffmpeg.run(arguments, timeout=timeout, stdin=literal.encode() + b"\n")
-    return None if done.ok else fault("AUD008", "text", tool="espeak-ng", detail=done.reason)
+    if not done.ok:
+        return fault("AUD008", "text", tool="espeak-ng", detail=done.reason)
+    # espeak-ng ends with 0 also when it could not write
+    return None if _written(out) else fault("AUD008", "text", tool="espeak-ng", detail=f"{out} was not written")
+
+
+def _written(out: Path) -> bool:
+    return out.is_file() and out.stat().st_size > WAV_HEADER
 
 
 def _pronounceable(character: str) -> bool:
