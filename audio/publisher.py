@@ -1,0 +1,183 @@
+"""What the hub has decided, as signed documents on the broker: programmes, orders, acknowledgements, time.
+
+Documents are functions of the store. A sequence number is kept before it is used, documents of one family are made and
+published one after the other, and everything can be published again at any time: so a crash between commit and
+publish is healed by ``republish``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audio import ledger
+from audio.broker import TOPICS, Broker
+from audio.documents import Ack, Airing, HubTime, Now, NowEntry, Programme, encode
+from audio.envelope import MAX_FRAME, VERSION, Header, b64, seal
+from audio.ledger import Target
+from audio.library import Library
+from audio.trust import HUB
+from nms.store import BulletinRow, Store, to_milliseconds
+
+AHEAD = timedelta(days=8)
+"""What a programme covers. A frame is valid as long; it is published again when a day of that is gone."""
+REFRESH = timedelta(days=7)
+WORD = timedelta(minutes=5)
+"""Validity of acknowledgements and time."""
+ROOM = MAX_FRAME - 4_096
+"""Bytes of a document's body: the frame has a header and a signature too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The hub's key, and the name devices know it by."""
+
+    key: Ed25519PrivateKey
+    kid: str
+
+
+class Publisher:
+    """Signs documents with the hub's key and hands them to the broker."""
+
+    def __init__(self, store: Store, broker: Broker, hub: Hub, library: Library, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._broker = broker
+        self._hub = hub
+        self._library = library
+        self._clock = clock
+        self._published: dict[str, tuple[Programme, int]] = {}
+        self._one_at_a_time = {"prog": asyncio.Lock(), "now": asyncio.Lock()}
+
+    async def republish(self) -> None:
+        """Every document that a device may hold, from the store: what a dead hub had committed but not published."""
+        now = self._clock()
+        targets = await self._store.read(lambda s: ledger.current_targets(s, now))
+        await self.orders(targets)
+        units = await self._store.read(lambda s: ledger.programme_units(s, now, AHEAD))
+        await self.programmes(units)
+
+    async def orders(self, targets: Iterable[Target]) -> None:
+        """Publish the full current state of these targets."""
+        wanted = tuple(targets)
+        if not wanted:
+            return
+        async with self._one_at_a_time["now"]:
+            now = self._clock()
+            topics = {target: f"{TOPICS}/now/{target.place}/{target.issuer}" for target in wanted}
+            found, numbers = await self._store.write(
+                lambda s: (
+                    {target: ledger.entries(s, target, now) for target in wanted},
+                    ledger.sequences(s, self._hub.kid, topics.values(), to_milliseconds(now)),
+                )
+            )
+            sounds = await asyncio.to_thread(self._sounds, [row for e in found.values() for _, row in e])
+            for target, entries in found.items():
+                document = now_document(entries, sounds)
+                until = max((e.until for e in document.entries), default=to_milliseconds(now + AHEAD))
+                self._publish(topics[target], numbers, encode(document), now, until, retain=True)
+
+    async def programmes(self, units: Iterable[str]) -> None:
+        """Publish these units' programmes where they differ from what was published last."""
+        wanted = tuple(units)
+        if not wanted:
+            return
+        async with self._one_at_a_time["prog"]:
+            now = self._clock()
+            until = to_milliseconds(now + AHEAD)
+            found = await self._store.read(lambda s: ledger.programmes(s, wanted, now, now + AHEAD))
+            changed = {}
+            for unit, airings in found.items():
+                programme = programme_document(unit, airings, until)
+                if self._differs(programme, now):
+                    changed[f"{TOPICS}/prog/{unit}"] = programme
+            numbers = await self._numbers(changed, now)
+            for topic, programme in changed.items():
+                self._published[programme.unit] = programme, until
+                self._publish(topic, numbers, encode(programme), now, until, retain=True)
+
+    async def refresh(self) -> None:
+        """Move all programmes on: what is over leaves them, what comes within reach joins them."""
+        await self.programmes(tuple(self._published))
+
+    async def time(self) -> None:
+        now = self._clock()
+        numbers = await self._numbers([f"{TOPICS}/time"], now)
+        moment = self._clock()
+        body = encode(HubTime(to_milliseconds(moment)))
+        self._publish(f"{TOPICS}/time", numbers, body, moment, to_milliseconds(moment + WORD), retain=False)
+
+    def acknowledge(self, receipts: Mapping[str, Sequence[str]], numbers: Mapping[str, int], now: datetime) -> None:
+        """Tell devices which receipts are committed; ``numbers`` were kept in the same transaction."""
+        for device, ids in receipts.items():
+            topic = ack_topic(device)
+            self._publish(topic, numbers, encode(Ack(tuple(ids))), now, to_milliseconds(now + WORD), retain=False)
+
+    async def _numbers(self, topics: Iterable[str], now: datetime) -> dict[str, int]:
+        wanted = tuple(topics)
+        if not wanted:
+            return {}
+        return await self._store.write(lambda s: ledger.sequences(s, self._hub.kid, wanted, to_milliseconds(now)))
+
+    def _publish(
+        self, topic: str, numbers: Mapping[str, int], body: bytes, now: datetime, until: int, *, retain: bool
+    ) -> None:
+        issued = to_milliseconds(now)
+        header = Header(VERSION, self._hub.kid, HUB, topic, numbers[topic], issued, issued, until)
+        self._broker.publish(topic, seal(header, body, self._hub.key), retain=retain)
+
+    def _differs(self, programme: Programme, now: datetime) -> bool:
+        last, until = self._published.get(programme.unit, (None, 0))
+        if last is None or until < to_milliseconds(now + REFRESH):
+            return True
+        return (last.airings, last.signed) != (programme.airings, programme.signed)
+
+    def _sounds(self, bulletins: Iterable[BulletinRow | None]) -> dict[str, str]:
+        """The sound (base64) of each bulletin; without its file a device fetches it or speaks the text itself."""
+        found = {}
+        for row in bulletins:
+            if row is not None and row.id not in found:
+                content = ledger.body_of(row).content
+                found[row.id] = b64(self._library.read(content)) if self._library.path(content) else ""
+        return found
+
+
+def ack_topic(device: str) -> str:
+    return f"{TOPICS}/ack/{device}"
+
+
+def now_document(entries: Sequence[tuple[NowEntry, BulletinRow | None]], sounds: Mapping[str, str]) -> Now:
+    """All that is in force for one target. If it is too much for a frame, the oldest orders travel without their sound:
+    whoever was there when they came has it, others fetch it.
+    """
+    full = []
+    for entry, row in entries:
+        signed = b64(row.signed) if row is not None and row.signed is not None else ""
+        full.append(replace(entry, signed=signed, sound=sounds.get(row.id, "") if row is not None else ""))
+    for number in range(len(full)):
+        if len(encode(Now(tuple(full)))) <= ROOM:
+            break
+        full[number] = replace(full[number], sound="")
+    return Now(tuple(full))
+
+
+def programme_document(unit: str, airings: Sequence[tuple[Airing, bytes]], until: int) -> Programme:
+    """The airings in order of their start, as far ahead as one frame holds; the rest comes when those are over."""
+    signed: dict[str, str] = {}
+    kept: list[Airing] = []
+    size = len(encode(Programme(unit, until, (), {})))
+    for airing, frame in airings:
+        size += len(encode(airing)) + 1
+        if airing.bulletin not in signed:
+            text = b64(frame)
+            size += len(text) + len(airing.bulletin) + 8
+            if size <= ROOM:
+                signed[airing.bulletin] = text
+        if size > ROOM:
+            until = airing.start
+            break
+        kept.append(airing)
+    return Programme(unit, until, tuple(kept), signed)
