@@ -51,7 +51,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """This device began ``airing`` (or an order's entry) at ``began`` from ``offset``; ``ended`` is None while it plays.
+    """This device began ``airing`` (or an order's entry) at ``began`` from ``offset``; ``ended`` is None while playing.
 
     ``cut``: it ended early by something that may pass (an emergency, a reboot), so that its remainder may still play.
     """

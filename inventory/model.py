@@ -183,7 +183,7 @@ class Device:
     """A loudspeaker cluster, a 4G modem or a board.
 
     ``unit`` is the unit whose file declares it; where it *is* follows from ``hamlet`` (``Network.unit_of``). ``uplink``
-    is the modem it hangs behind; without one it has its own ``sim``. The serving cell is never typed: devices report it.
+    is the modem it hangs behind; without one it has its own ``sim``. The serving cell is not typed: devices report it.
     """
 
     id: DeviceId
