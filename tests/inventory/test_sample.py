@@ -182,3 +182,18 @@ def test_a_fleet_of_any_size_is_valid(tmp_path: Path, devices: int, communes: in
 def test_the_fleet_is_the_same_on_every_run() -> None:
     facts = province_facts.load()
     assert list(province_fleet.fleet(facts, 400)) == list(province_fleet.fleet(facts, 400))
+
+
+def test_quiet_hours_and_sessions_outlive_the_reform(network: Network) -> None:
+    for on in (AS_OF, date(2025, 7, 1)):
+        for unit in network.units_on(on, Tier.COMMUNE):
+            chain = network.chain(unit.id)
+            assert sum(q.unit in chain for q in network.quiet_hours) == 1, unit
+            assert [s.start.hour for s in network.sessions if s.unit in chain] == [5, 11, 17], unit
+
+
+@pytest.mark.parametrize("devices", ["0", "3174401"])
+def test_a_fleet_without_room_is_refused(tmp_path: Path, devices: str) -> None:
+    with pytest.raises(SystemExit):
+        province.main(["fleet", "--devices", devices, "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []

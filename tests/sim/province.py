@@ -116,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.choices["fleet"].add_argument("--devices", type=int, required=True)
     given = parser.parse_args(arguments)
     facts = load()
+    if given.command == "fleet" and not 0 < given.devices <= province_fleet.most():
+        parser.error(f"--devices: from 1 to {province_fleet.most()}")
     files = sample(facts) if given.command == "sample" else province_fleet.fleet(facts, given.devices)
     print(f"{write(given.out, files)} files in {given.out}")
 

@@ -17,7 +17,10 @@ from tests.sim.province_text import flow, lines, slug
 PER_COMMUNE = 100
 """Devices per commune where the real ones do not suffice: well below the 127 of one kind that have an address."""
 
-LAST_CODE = 32767
+HAMLETS = 15
+"""Hamlets per commune at most, as in the sample; larger stations have several clusters in each."""
+
+FIRST_CODE, LAST_CODE = 1024, 32767
 """The overlay has 15 bits for a commune's code."""
 
 
@@ -29,9 +32,9 @@ def fleet(facts: Facts, devices: int) -> Iterator[tuple[str, str]]:
         count = devices * (index + 1) // len(communes) - given
         yield f"stations/{commune.code}-{slug(commune.name)}.yaml", station(facts, commune, count, given)
         given += count
-    yield "network.yaml", HEADER + network(facts)
+    yield "network.yaml", HEADER + network([facts.province["code"]])
     yield "units.yaml", HEADER + units(facts, communes)
-    yield "grid.yaml", HEADER + grid(facts)
+    yield "grid.yaml", HEADER + grid([facts.province["code"]])
     yield "groups.yaml", HEADER + "groups: []\n"
     yield "people.yaml", HEADER + people(facts)
     yield "targets.yaml", HEADER + "document: Kế hoạch\nindicators: []\n"
@@ -47,18 +50,21 @@ HEADER = (
 )
 
 
+def most() -> int:
+    """The largest fleet: every code of the overlay a commune."""
+    return PER_COMMUNE * (LAST_CODE + 1 - FIRST_CODE)
+
+
 def spread(facts: Facts, devices: int) -> list[Commune]:
     """As many communes as the devices need."""
     needed = math.ceil(devices / PER_COMMUNE) - len(facts.communes)
     taken = {int(c.code) for c in facts.communes}
-    free = (code for code in range(1024, LAST_CODE + 1) if code not in taken)
+    free = (code for code in range(FIRST_CODE, LAST_CODE + 1) if code not in taken)
     districts = list(facts.districts)
     invented = [
         Commune(f"{code:05d}", f"Xã Mới {code}", "commune", districts[code % len(districts)], "")
         for code, _ in zip(free, range(needed), strict=False)
     ]
-    if len(invented) < needed:
-        raise ValueError(f"no codes left for {needed} more communes")
     return [*facts.communes, *invented]
 
 
@@ -77,7 +83,7 @@ def units(facts: Facts, communes: list[Commune]) -> str:
 
 
 def station(facts: Facts, commune: Commune, count: int, given: int) -> str:
-    """A router and a board for the office, else clusters, one per hamlet; SIM numbers go on from ``given``."""
+    """A router and a board for the office, else clusters; SIM numbers go on from ``given``."""
     code = commune.code
     lat, lon = commune_centre(facts, commune) if commune.became else facts.districts[commune.district].centre
     speakers = max(0, count - 2)
@@ -87,7 +93,7 @@ def station(facts: Facts, commune: Commune, count: int, given: int) -> str:
     ]
     text += [
         f"  - {{id: {code}-H{n:02d}, name: Thôn {n}, word: thôn, languages: [vi], population: {300 + n}}}\n"
-        for n in range(1, max(speakers, min(count, 1)) + 1)
+        for n in range(1, min(max(speakers, min(count, 1)), HAMLETS) + 1)
     ]
     text.append("loudspeakers:\n" if speakers else "")
     text += [loudspeaker(code, n, lat, lon, given + n) for n in range(1, speakers + 1)]
@@ -108,7 +114,7 @@ def sim(number: int) -> str:
 def loudspeaker(code: str, n: int, lat: float, lon: float, number: int) -> str:
     return (
         f"  - id: {code}-L{n:02d}\n"
-        f"    hamlet: {code}-H{n:02d}\n"
+        f"    hamlet: {code}-H{(n - 1) % HAMLETS + 1:02d}\n"
         f"    location: {{lat: {lat + n / 5000:.4f}, lon: {lon:.4f}}}\n"
         f"    profile: loa-receiver\n"
         f"    sim: {sim(number)}\n"

@@ -23,32 +23,33 @@ PROVINCE_STAFF = (
 
 
 def files(facts: Facts, homes: Mapping[str, Sequence[Place]]) -> Iterator[tuple[str, str]]:
-    yield "network.yaml", network(facts)
+    provinces = (facts.province["code"], facts.province["code_2025"])
+    yield "network.yaml", network(provinces)
     yield "units.yaml", units(facts)
-    yield "grid.yaml", grid(facts)
+    yield "grid.yaml", grid(provinces)
     yield "people.yaml", people(facts)
     yield "groups.yaml", groups(facts, homes)
     yield "targets.yaml", targets(facts)
 
 
-def network(facts: Facts) -> str:
-    unit = facts.province["code"]
-    quiet: dict[str, Value] = {"unit": unit, "start": "21:00", "end": "05:00"}
+def network(provinces: Sequence[str]) -> str:
+    """The first province is the network's; the same quiet hours hold in those that succeed it."""
+    quiet = [{"unit": unit, "start": "21:00", "end": "05:00"} for unit in provinces]
     return (
         f"# The province as if what the plan asks of 2024 had been met; later dates are planned.\n"
-        f"province: {scalar(unit)}\n"
+        f"province: {scalar(provinces[0])}\n"
         f"name: Gia Lai\n"
         f"as_of: {AS_OF}\n"
         f"overlay: 10\n"
         f"profiles: [loa-receiver, loa-board, ntcip-sign, rutos, routeros]\n"
-        f"quiet_hours:\n  - {flow(quiet)}\n"
-    )
+    ) + lines("quiet_hours", quiet)
 
 
-def grid(facts: Facts) -> str:
-    unit = facts.province["code"]
+def grid(provinces: Sequence[str]) -> str:
     names = (("sáng", "05:00"), ("trưa", "11:00"), ("chiều", "17:00"))
-    rows = [{"unit": unit, "name": name, "start": start, "duration": "60m"} for name, start in names]
+    rows = [
+        {"unit": unit, "name": name, "start": start, "duration": "60m"} for unit in provinces for name, start in names
+    ]
     return "# Three sessions a day, as the province's press reports them.\n" + lines("sessions", rows)
 
 
