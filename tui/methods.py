@@ -197,12 +197,15 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Who would hear it: loudspeakers addressed, how many of them are lost now, and where; ``problems`` forbid it."""
+    """Who would hear it: loudspeakers addressed, how many of them are lost now, and where; ``problems`` forbid it.
 
+    ``area`` is the audience's name, which an emergency's author must type.
+    """
+
+    area: str
     devices: int
     lost: int
     communes: tuple[str, ...]
-    quiet: bool
     problems: tuple[Problem, ...]
 
 

@@ -1,0 +1,71 @@
+"""The operator's terminal: wiring, language, and the one worker that listens to the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from nms.i18n import N_
+from tui.gateway import Gateway, HubError
+from tui.messages import News, Silence
+from tui.methods import WATCH, Nothing
+from tui.screens.help import HelpScreen
+from tui.screens.overview import OverviewScreen
+from tui.screens.push import PushScreen
+
+RETRY_SECONDS = 2.0
+
+
+class LoaApp(App[None]):
+    """Opens on the overview; ``gateway`` is the screens' only door to the hub."""
+
+    CSS_PATH = "loa.tcss"
+    TITLE = "Loa"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 (Textual declares it so)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "push", N_("Send a bulletin"), id="push"),
+        Binding("question_mark", "help", N_("Help"), key_display="?", id="help"),
+        Binding("q", "quit", N_("Quit"), id="quit"),
+    ]
+
+    def __init__(self, gateway: Gateway, translate: Callable[[str], str]) -> None:
+        super().__init__()
+        self.gateway = gateway
+        self.tr = translate
+        self._overview = OverviewScreen(translate)
+        _translate_bindings(self, translate)
+
+    def on_mount(self) -> None:
+        self.theme = "textual-dark"
+        self.push_screen(self._overview)
+        self.run_worker(self._listen(), name="hub")
+
+    async def _listen(self) -> None:
+        """Follow the hub for ever; without an answer say so and try again."""
+        while True:
+            try:
+                async for overview in self.gateway.watch(WATCH, Nothing()):
+                    self._overview.post_message(News(overview))
+            except HubError as error:
+                self._overview.post_message(Silence(error.problems))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def action_push(self) -> None:
+        if not isinstance(self.screen, PushScreen):
+            self.push_screen(PushScreen(self.gateway, self.tr, self._overview.selected_unit()))
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen(self.tr))
+
+
+def _translate_bindings(app: App[None], translate: Callable[[str], str]) -> None:
+    """Bindings are written before the language is known; their descriptions are put into it here."""
+    from dataclasses import replace
+
+    bindings = app._bindings.key_to_bindings
+    for key, found in bindings.items():
+        bindings[key] = [replace(b, description=translate(b.description)) if b.description else b for b in found]

@@ -1,0 +1,38 @@
+"""The keys of this program, and what its signs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from nms.i18n import N_
+from tui.views.words import SIGNS, STATES
+
+KEYS = (
+    ("↑ ↓", N_("choose a unit")),
+    ("Enter", N_("open the unit below: district, then commune")),
+    ("Esc", N_("one step back")),
+    ("p", N_("send a bulletin")),
+    ("?", N_("this help")),
+    ("q", N_("quit")),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Any key closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,enter", "app.pop_screen", "")]
+
+    def __init__(self, translate: Callable[[str], str]) -> None:
+        super().__init__()
+        self._translate = translate
+
+    def compose(self) -> ComposeResult:
+        keys = "\n".join(f"  {key:<7} {self._translate(text)}" for key, text in KEYS)
+        signs = "\n".join(f"  {sign}  {self._translate(STATES[state])}" for state, sign in SIGNS.items())
+        yield Static(f"{self._translate(N_('Keys'))}\n{keys}\n\n{self._translate(N_('Signs'))}\n{signs}", markup=False)

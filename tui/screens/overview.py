@@ -1,0 +1,140 @@
+"""The province at a glance, by tier: what is broken, what is playing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from nms.i18n import N_, decimal, number
+from tui.messages import News, Silence
+from tui.methods import BulletinRow, Overview
+from tui.views import status
+from tui.views.times import clock
+from tui.views.words import BULLETIN_STATES, CLASSES, SIGNS, STATES
+from tui.widgets.unit_table import UnitTable
+
+STALE_SECONDS = 15
+CAUSES = 8
+BULLETINS = 10
+
+
+class OverviewScreen(Screen[None]):
+    """One table of units (districts, then the communes of one), the causes of losses, and the latest bulletins."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "back", "")]
+
+    def __init__(self, translate: Callable[[str], str]) -> None:
+        super().__init__()
+        self._translate = translate
+        self._overview: Overview | None = None
+        self._heard = 0.0
+        self._path: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="status", markup=False)
+        yield Static(id="crumbs", markup=False)
+        with Vertical(id="body"):
+            yield UnitTable(self._translate)
+            with Vertical(id="side"):
+                yield Static(id="causes", markup=False)
+                yield Static(id="bulletins", markup=False)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#status", Static).update(self._translate(N_("waiting for the hub")))
+        self.query_one(UnitTable).focus()
+        self.set_interval(1.0, self._age)
+
+    def selected_unit(self) -> str:
+        """The unit under the cursor: where a new bulletin most likely comes from."""
+        return self.query_one(UnitTable).selected()
+
+    @on(News)
+    def news(self, message: News) -> None:
+        self._overview, self._heard = message.overview, time.monotonic()
+        self._show()
+
+    @on(Silence)
+    def silence(self, message: Silence) -> None:
+        text = "; ".join(self._translate(p.message).format_map(p.fields) for p in message.problems)
+        status_line = self.query_one("#status", Static)
+        status_line.update(f"{SIGNS['down']} {text}")
+        status_line.add_class("-lost")
+
+    @on(DataTable.RowSelected)
+    def open_unit(self) -> None:
+        unit = self.selected_unit()
+        if self._overview and any(row.parent == unit for row in self._overview.units):
+            self._path.append(unit)
+            self._show()
+
+    def action_back(self) -> None:
+        if self._path:
+            self._path.pop()
+            self._show()
+
+    def _show(self) -> None:
+        overview = self._overview
+        if overview is None:
+            return
+        province = next((row for row in overview.units if row.tier == "province"), None)
+        parent = self._path[-1] if self._path else (province.unit if province else "")
+        below = [row for row in overview.units if row.parent == parent]
+        self.query_one(UnitTable).show([*([province] if province and not self._path else []), *below])
+        names = {row.unit: row.name for row in overview.units}
+        crumbs = [names.get(unit, unit) for unit in ([province.unit] if province else []) + self._path]
+        self.query_one("#crumbs", Static).update(" › ".join(crumbs))
+        self.query_one("#causes", Static).update(self._causes(overview))
+        self.query_one("#bulletins", Static).update(self._bulletins(overview))
+        self._age()
+
+    def _age(self) -> None:
+        """The head line; old news are marked as old, because an operator acts on what stands here."""
+        overview = self._overview
+        if overview is None:
+            return
+        age = int(time.monotonic() - self._heard)
+        counts = status.totals(overview)
+        # what needs a person stands first: a narrow terminal cuts the end of the line
+        present = [s for s in ("down", "unreachable", "degraded", "unknown", "maintenance", "up") if counts.get(s)]
+        parts = [f"{SIGNS[s]} {number(counts[s])} {self._translate(STATES[s])}" for s in present]
+        text = f"{clock(overview.now)}  " + " · ".join(parts)
+        if overview.sweep is not None:
+            seconds = decimal(overview.sweep.seconds, 2)
+            text += "  " + self._translate(N_("sweep {seconds} s")).format(seconds=seconds)
+        if not overview.broker:
+            text += "  " + self._translate(N_("no connection to the broker"))
+        if age >= STALE_SECONDS:
+            text = self._translate(N_("no news from the hub for {age} s")).format(age=age) + "  " + text
+        line = self.query_one("#status", Static)
+        line.update(text)
+        line.set_class(age >= STALE_SECONDS or not overview.broker, "-lost")
+
+    def _causes(self, overview: Overview) -> str:
+        title = self._translate(N_("Causes ({count})")).format(count=len(overview.causes))
+        if not overview.causes:
+            return f"{title}\n  {self._translate(N_('nothing is lost'))}"
+        shown = [f"  {SIGNS['down']} {status.cause_line(c, self._translate)}" for c in overview.causes[:CAUSES]]
+        more = len(overview.causes) - CAUSES
+        if more > 0:
+            shown.append("  " + self._translate(N_("and {count} more")).format(count=more))
+        return "\n".join([title, *shown])
+
+    def _bulletins(self, overview: Overview) -> str:
+        title = self._translate(N_("Bulletins"))
+        if not overview.bulletins:
+            return f"{title}\n  {self._translate(N_('no bulletins'))}"
+        return "\n".join([title, *(f"  {self._bulletin(row)}" for row in overview.bulletins[:BULLETINS])])
+
+    def _bulletin(self, row: BulletinRow) -> str:
+        state = self._translate(BULLETIN_STATES.get(row.state, row.state))
+        heard = f" {row.heard}/{row.expected}" if row.expected else ""
+        return f"{clock(row.created)} {self._translate(CLASSES[row.cls])}: {row.title} – {state}{heard}"
