@@ -38,10 +38,8 @@ def _group(kind: str, name: str) -> str:
 
 
 def _groups(device: Device, units: dict[Tier, UnitId]) -> tuple[str, ...]:
-    if Tier.COMMUNE in units:
-        place = (_group("commune", units[Tier.COMMUNE]),)
-    else:
-        place = (_group("district", units[Tier.DISTRICT]),) if Tier.DISTRICT in units else ()
+    nearest = next((tier for tier in (Tier.COMMUNE, Tier.DISTRICT) if tier in units), None)
+    place = [_group(nearest, units[nearest])] if nearest is not None else []
     return (_group("kind", device.kind), _group("profile", device.profile), *place)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import TypeVar
 
 from inventory.codes import Finding, guess, shown, some
@@ -118,17 +119,20 @@ class _Parser:
         token = match[0]
         self._column = match.start() + 1
         if token.count('"') % 2:
-            return self._fault("SEL001")
+            self._fault("SEL001")
+            return None
         term = _TERM.fullmatch(token)
         if term is None:
             word = key(token.replace('"', ""))
             return _Raw(self._column, WORD, True, (word,)) if word else None
         name = term[1].casefold()
         if name not in KEYS:
-            return self._fault("SEL002", key=shown(term[1]), known=", ".join(KEYS), guess=guess(name, KEYS))
+            self._fault("SEL002", key=shown(term[1]), known=", ".join(KEYS), guess=guess(name, KEYS))
+            return None
         values = tuple(value for v in _VALUE.findall(term[3]) if (value := v.replace('"', "").strip()))
         if not values:
-            return self._fault("SEL003", key=name)
+            self._fault("SEL003", key=name)
+            return None
         return _Raw(self._column, name, term[2] == "=", values)
 
     def _fault(self, code: str, **fields: str) -> None:
@@ -253,7 +257,7 @@ def _both(rows: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, ...]]:
 def _contemporaries(units: list[Unit]) -> bool:
     """Whether two of the units are valid on a common day."""
     spans = sorted((u.valid_from or date.min, u.valid_to or date.max) for u in units)
-    return any(after[0] < before[1] for before, after in zip(spans, spans[1:], strict=False))
+    return any(after[0] < before[1] for before, after in pairwise(spans))
 
 
 def successors(network: Network, unit: Unit, on: date) -> tuple[Unit, ...]:
