@@ -5,14 +5,12 @@ Read from the event stream: no recursion, no types, no tags, no anchors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from inventory.diagnostics import Diagnostic, Place
 from nms.i18n import N_
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +33,51 @@ def entries(data: bytes, file: str, found: list[Diagnostic]) -> tuple[Entry, ...
     """The entries of a file's content; what is wrong with it goes to ``found``."""
     import yaml  # only where there is a file to read
 
-    structure = (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent)
     try:
         text = data.decode("utf-8-sig")
-        events = [e for e in yaml.parse(text, Loader=yaml.CSafeLoader) if not isinstance(e, structure)]
+        words = _words(yaml.parse(text, Loader=yaml.CSafeLoader))
     except UnicodeDecodeError as error:
         found.append(unreadable(Place(file), f"byte {error.start} is not UTF-8"))
+        return ()
+    except _NotFlatError as error:
+        found.append(unreadable(_place(file, error.mark), "only 'name: value' lines may stand here"))
         return ()
     except yaml.YAMLError as error:
         place = _place(file, getattr(error, "problem_mark", None))
         found.append(unreadable(place, str(getattr(error, "problem", None) or "not YAML text")))
         return ()
-    if not events or getattr(events[0], "value", None) == "":
-        return ()
-    words = [e for e in events[1:-1] if isinstance(e, yaml.ScalarEvent) and e.anchor is None and e.tag is None]
-    if not isinstance(events[0], yaml.MappingStartEvent) or len(words) < len(events) - 2:
-        odd = next((e for e in events[1:-1] if e not in words), events[0])
-        found.append(unreadable(_place(file, odd.start_mark), "only 'name: value' lines may stand here"))
-        return ()
     lines = text.splitlines()
-    pairs = [(key.value, value.value, _place(file, key.start_mark)) for key, value in _pairs(words)]
-    return _unique([Entry(name, value, place, lines[place.line - 1]) for name, value, place in pairs], found)
+    pairs = [(key, value, _place(file, mark)) for (key, mark), (value, _) in zip(words[::2], words[1::2], strict=True)]
+    return _unique([Entry(key, value, place, lines[place.line - 1]) for key, value, place in pairs], found)
 
 
-def _pairs(words: list[T]) -> Iterator[tuple[T, T]]:
-    return zip(words[::2], words[1::2], strict=True)
+class _NotFlatError(Exception):
+    def __init__(self, mark: Any) -> None:
+        super().__init__()
+        self.mark = mark
+
+
+def _words(events: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Names and values in turn, with their marks. Stops at the first event that has no place in a flat file."""
+    import yaml
+
+    words: list[tuple[str, Any]] = []
+    nodes = documents = 0
+    for event in events:
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if documents > 1:
+            raise _NotFlatError(event.start_mark)
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        nodes += 1
+        if nodes == 1 and isinstance(event, yaml.ScalarEvent) and event.value == "":
+            continue  # a file of comments only
+        if nodes == 1 and isinstance(event, yaml.MappingStartEvent):
+            continue
+        if nodes == 1 or not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag:
+            raise _NotFlatError(event.start_mark)
+        words.append((event.value, event.start_mark))
+    return words
 
 
 def _place(file: str, mark: Any) -> Place:

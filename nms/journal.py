@@ -168,5 +168,5 @@ def _canonical(value: object) -> str:
     """JSON with sorted keys, no spaces, no NaN: the same value always gives the same bytes."""
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except TypeError as error:
-        raise ValueError(str(error)) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not JSON: {error}") from error

@@ -14,6 +14,7 @@ from nms.flatyaml import entries, unreadable
 from nms.i18n import N_
 
 HEADER = b"$ANSIBLE_VAULT;"
+MAX_PASSWORD = 4096
 
 
 class Secret:
@@ -83,11 +84,19 @@ def _password(path: Path) -> bytes | Diagnostic:
     except OSError as error:
         message = N_("the vault password cannot be read: {reason}")
         return Diagnostic("CFG007", Place(str(path)), message, fix, fields | {"reason": error.strerror or str(error)})
-    with os.fdopen(handle, "rb") as stream:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
-            return Diagnostic("CFG007", Place(str(path)), N_("others can reach the vault password"), fix, fields)
-        password = stream.read().strip()
+            return Diagnostic(
+                "CFG007",
+                Place(str(path)),
+                N_("the vault password file is no ordinary file that only its owner can reach"),
+                fix,
+                fields,
+            )
+        password = os.read(handle, MAX_PASSWORD).strip()
+    finally:
+        os.close(handle)
     if not password:
         return Diagnostic("CFG007", Place(str(path)), N_("the vault password is empty"), N_("write it there"), fields)
     return password

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from nms.store.failure import closed, is_failure, unwritten
@@ -129,18 +130,28 @@ def _attempt(connection: Connection, work: Callable[[Session], Any]) -> _Done | 
     answered with success, and nothing more may run outside a transaction.
     """
     outcome: _Done | _Failed
+    session = Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
     try:
-        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
-            value = work(session)
-            session.commit()
+        value = work(session)
+        session.commit()
         outcome = _Done(value)
     except BaseException as error:
         outcome = _Failed(error)
-    if not _transaction_lives(connection):
-        if isinstance(outcome, _Failed):
-            raise outcome.error
-        raise RuntimeError("the transaction ended before its commit")
+    lost = _close(session)
+    if lost is None and not _transaction_lives(connection):
+        lost = RuntimeError("the transaction ended before its commit")
+    if lost is not None:
+        raise outcome.error if isinstance(outcome, _Failed) else lost
     return outcome
+
+
+def _close(session: Session) -> BaseException | None:
+    """Roll back what is left of the session's savepoint; the error, if there is no such savepoint any more."""
+    try:
+        session.close()
+    except SQLAlchemyError as error:
+        return error
+    return None
 
 
 def _transaction_lives(connection: Connection) -> bool:
