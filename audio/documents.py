@@ -227,7 +227,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """What a device says of itself, retained; the last will says ``online: false``."""
+    """What a device says of itself, retained; the last will says ``online: false``.
+
+    ``waiting`` counts the receipts not yet acknowledged; ``clock_error`` (ms) is the device's clock minus the hub's.
+    """
 
     device: str
     online: bool
@@ -239,6 +242,7 @@ class DeviceState:
     waiting: int = 0
     refused: Mapping[str, int] | None = None
     version: str = ""
+    clock_error: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,3 @@
 """The program that runs on a device: verify, fetch, decode, play, report."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,116 @@
+"""``loa-receiver --config FILE``: plays, on one device, what its programme and orders say."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from audio.documents import DeviceState, encode
+from audio.receiver.agent import Agent, Arrived, Event, Finished, Spoiled, Stop
+from audio.receiver.cache import Cache
+from audio.receiver.clock import DeviceTime, SystemClock, boot_id, kernel_synchronised
+from audio.receiver.config import Config, Problem, load
+from audio.receiver.held import Held, PolicyRefused
+from audio.receiver.journal import Journal
+from audio.receiver.link import Link
+from audio.receiver.player import FileOutput, NullOutput, Player
+from audio.receiver.report import state_topic
+from audio.receiver.sound import warm_up
+from audio.receiver.stage import Stage
+from audio.receiver.trust import topics
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs until SIGTERM or SIGINT (0); 2 when the settings cannot be used."""
+    parser = argparse.ArgumentParser(prog="loa-receiver", description="Plays what this device's programme says.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (TOML)")
+    parser.add_argument("--die-with-parent", action="store_true", help="stop when the starting process ends")
+    arguments = parser.parse_args(argv)
+    if arguments.die_with_parent:
+        _die_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    config = load(arguments.config)
+    if isinstance(config, tuple):
+        return _complain(config)
+    try:
+        pinned = config.policy.read_bytes()
+        return run(config, pinned)
+    except PolicyRefused as error:
+        fix = f"is refused ({error}); enrol again, or correct root and device"
+        return _complain((Problem(str(arguments.config), "policy", fix),))
+    except OSError as error:
+        return _complain((Problem(str(arguments.config), "state", f"{error.filename}: {error.strerror}"),))
+
+
+def run(config: Config, pinned: bytes) -> int:
+    """The program between reading its settings and its end. Raises PolicyRefused and OSError before it starts."""
+    inbox: SimpleQueue[Event] = SimpleQueue()
+    for folder in (config.state, config.state / "held"):
+        folder.mkdir(parents=True, exist_ok=True)
+    shifted = config.shift is not None
+    kernel = (lambda: False) if shifted else kernel_synchronised
+    time = DeviceTime(SystemClock(config.shift or 0), config.state / "clock.json", boot_id(), kernel)
+    journal = Journal(config.state / "journal.jsonl", time.now())
+    held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
+    output = FileOutput(config.output, time.now()) if config.output else NullOutput()
+    player = Player(output, lambda: inbox.put(Finished()))
+    cache = Cache(
+        config.state / "content",
+        config.content,
+        lambda content: inbox.put(Arrived(content)),
+        lambda detail: inbox.put(Spoiled(detail)),
+    )
+    link = Link(config.device, config.host, config.port, inbox.put)
+    stage = Stage(config.device, journal, player, time)
+    agent = Agent(config.device, time, journal, held, cache, stage, link)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: inbox.put(Stop()))
+    will = DeviceState(config.device, online=False, at=time.now())
+    link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    _loop(agent, inbox, time)
+    agent.stop()
+    link.close()
+    cache.close()
+    player.close()
+    journal.close()
+    return 0
+
+
+def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime) -> None:
+    """Everything that waits is taken in before the next step, so that the newest documents decide."""
+    while True:
+        wake = agent.step()
+        try:
+            event = inbox.get(timeout=max(wake - time.now(), 0) / 1000)
+            while not isinstance(event, Stop):
+                agent.handle(event)
+                event = inbox.get_nowait()
+            return
+        except Empty:
+            continue
+
+
+def _complain(problems: tuple[Problem, ...]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 2
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,337 @@
+"""The one loop of the device: take in what came, ask the timetable what plays, play it, report it.
+
+Everything here runs in one thread. Other threads (link, cache, player) only put events into the inbox, so that a test
+drives the agent by hand with a clock of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result
+from audio.receiver import VERSION
+from audio.receiver.clock import TOLERANCE, DeviceTime
+from audio.receiver.held import Held
+from audio.receiver.journal import Journal, uuid7
+from audio.receiver.link import Connection, Message
+from audio.receiver.report import LinkLike, Reporter
+from audio.receiver.sound import Round, SoundError
+from audio.receiver.stage import Stage
+from audio.receiver.trust import BAD_CONTENT, topics
+from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
+
+LATE = 250
+"""A scheduled start that comes this late (ms) still counts as on time: the sound goes to its nominal place."""
+AHEAD = 400
+"""Sounds are opened this many ms before they are due."""
+TICK = 1_000
+"""The loop looks at its clock at least this often (ms): the clock may be stepped."""
+RETRY = 50
+"""How soon to look again for a sound that should have ended by now (its end is an event, too)."""
+PURGE = 3_600_000
+
+
+class CacheLike(Protocol):
+    """See ``cache.Cache``."""
+
+    def has(self, content: str) -> bool: ...
+
+    @property
+    def held(self) -> tuple[str, ...]: ...
+
+    def path(self, content: str) -> Path: ...
+
+    def put(self, content: str, sound: bytes) -> None: ...
+
+    def drop(self, content: str) -> None: ...
+
+    def want(self, starts: Mapping[str, int]) -> None: ...
+
+    def purge(self, now: float, wanted: frozenset[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A content is in the cache now."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """What came was not the content that was asked for."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The player has come to the end of its sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The program is asked to end."""
+
+
+Event = Message | Connection | Arrived | Spoiled | Finished | Stop
+
+
+class Agent:
+    """``handle`` takes an event in; ``step`` acts, and says when (Unix ms) it wants to be called again."""
+
+    def __init__(
+        self,
+        device: str,
+        time: DeviceTime,
+        journal: Journal,
+        held: Held,
+        cache: CacheLike,
+        stage: Stage,
+        link: LinkLike,
+    ) -> None:
+        self._device = device
+        self._time = time
+        self._journal = journal
+        self._held = held
+        self._cache = cache
+        self._stage = stage
+        self._link = link
+        self._reporter = Reporter(device, journal, link)
+        self._why: dict[tuple[str, int], str] = {}
+        self._wake = 0
+        self._purged = 0
+        self._want(time.now())
+
+    def handle(self, event: Event) -> None:
+        match event:
+            case Message(topic, payload):
+                self._receive(topic, payload)
+            case Connection(up):
+                self._reporter.connection(up)
+            case Spoiled(detail):
+                self._held.refuse(BAD_CONTENT, detail)
+            case _:
+                pass
+
+    def step(self) -> int:
+        now = self._time.now()
+        at = self._wake if self._wake <= now <= self._wake + LATE else now
+        self._stage.follow(now)
+        if self._stage.on_air is None or now < self._stage.on_air.ends:
+            decision = self._decide(at)
+            self._switch(decision, at)
+            self._note(decision, at)
+            self._wake = decision.until
+        self._report(now)
+        return self._prepare(now)
+
+    def stop(self) -> None:
+        """Silence, everything recorded, goodbye said."""
+        if self._stage.on_air is not None:
+            self._stage.close(Result.PARTIAL, "shutdown", cut=True)
+        self._time.save()
+        self._reporter.goodbye(self._state(self._time.now()))
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        news = self._held.accept(topic, payload)
+        for content, sound in news.sounds:
+            self._cache.put(content, sound)
+        self._journal.acknowledge(news.acknowledged)
+        if news.policy:
+            self._link.listen(frozenset(topics(self._held.policy)))
+        if news.changed:
+            self._want(self._time.now())
+            self.step()
+        if news.save is not None:
+            # after the step: an emergency is on the air before its document is on the disk. A crash in between costs
+            # nothing, since a repeated frame that is not held is taken in again.
+            self._held.keep(*news.save)
+
+    def _decide(self, at: int) -> Decision:
+        """The timetable's decision over what is on this device's storage."""
+        items = tuple(i for i in self._relevant(at) if i.airing.start > at or self._cache.has(i.bulletin.content))
+        orders, policy, history = self._held.orders, self._held.policy, self._journal.history
+        decision = what_plays(items, orders, history, at, policy)
+        if decision.play is None or self._cache.has(decision.play.bulletin.content):
+            return decision
+        here = tuple(o for o in orders if o.bulletin is None or self._cache.has(o.bulletin.content))
+        other = what_plays(items, here, history, at, policy)
+        if other.play is not None and self._order(other.play) is not None:
+            return other
+        return Decision(None, "emergency hold", min(decision.until, other.until))
+
+    def _relevant(self, at: int) -> tuple[Item, ...]:
+        """Scheduled items that can matter now: none before the clock is to be trusted."""
+        if not self._time.synchronised:
+            return ()
+        return tuple(i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+
+    def _order(self, play: Play) -> Order | None:
+        return next((o for o in self._held.orders if o.entry == play.airing), None)
+
+    def _switch(self, decision: Decision, at: int) -> None:
+        current, play = self._stage.on_air, decision.play
+        if current is not None:
+            if play is not None and (play.airing, play.repeat) == (current.play.airing, current.play.repeat):
+                return
+            reason, cut = self._interruption(decision, at)
+            self._stage.close(Result.PARTIAL, reason, cut=cut)
+        if play is not None:
+            try:
+                start = at if self._order(play) is None else None
+                self._stage.begin(play, self._round(play, at), start, play.ends - at)
+            except SoundError as error:
+                self._held.refuse(BAD_CONTENT, str(error))
+                self._cache.drop(play.bulletin.content)
+                self._want(at)
+
+    def _interruption(self, decision: Decision, at: int) -> tuple[str, bool]:
+        """Why the sound ends before its time, and whether that may pass."""
+        if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
+            return decision.reason.removesuffix(" hold"), True
+        if decision.reason == "quiet hours":
+            return decision.reason, False
+        if any(o.kind is NowKind.STOP and o.start <= at < o.until for o in self._held.orders):
+            return "stopped", False
+        return "withdrawn" if self._time.synchronised else "no clock", False
+
+    def _round(self, play: Play, at: int) -> Round:
+        """An order's sound is siren and message; a scheduled item's is the content alone."""
+        bulletin, order = play.bulletin, self._order(play)
+        path = self._cache.path(bulletin.content)
+        volume = self._volume(bulletin, order, at)
+        if order is None:
+            return Round(path, bulletin.duration, offset=play.offset, volume=volume)
+        return Round(path, bulletin.duration, bulletin.siren, bulletin.times, play.offset, volume)
+
+    def _volume(self, bulletin: Bulletin, order: Order | None, at: int) -> int:
+        """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's."""
+        policy = self._held.policy
+        if order is not None and order.kind is NowKind.EMERGENCY:
+            return min(bulletin.volume, policy.ceilings.emergency)
+        minute = (at // MINUTE + policy.utc_offset) % (24 * 60)
+        early = minute < policy.ceilings.early_until
+        return min(bulletin.volume, policy.ceilings.early if early else policy.ceilings.day)
+
+    def _note(self, decision: Decision, at: int) -> None:
+        """Remembers what keeps each due item from beginning, for the receipt it gets if its chance passes."""
+        done = {(s.airing, s.repeat) for s in self._journal.history}
+        for item in self._held.items:
+            key = (item.airing.airing, item.airing.repeat)
+            if at - DAY < item.airing.start <= at and key not in done and self._chance(item, at):
+                self._why[key] = self._obstacle(item, decision)
+
+    def _chance(self, item: Item, at: int) -> bool:
+        return at + item.bulletin.duration <= min(item.airing.latest, item.bulletin.valid_until)
+
+    def _obstacle(self, item: Item, decision: Decision) -> str:
+        if not self._time.synchronised:
+            return "no clock"
+        if not self._cache.has(item.bulletin.content):
+            return "no content"
+        if decision.play is not None:
+            return "busy" if self._order(decision.play) is None else "emergency hold"
+        return {"held": "stopped", "nothing due": "too late"}.get(decision.reason, decision.reason)
+
+    def _report(self, now: int) -> None:
+        if self._time.synchronised or (self._time.error is not None and abs(self._time.error) > TOLERANCE):
+            self._report_missed(now)
+        if now >= self._purged + PURGE and self._time.synchronised:
+            self._purged = now
+            self._want(now)
+            self._cache.purge(now / 1000, self._wanted())
+        self._reporter.report(self._state(now))
+
+    def _report_missed(self, now: int) -> None:
+        """One receipt for each item or order whose last chance has passed without a start."""
+        since, reported = self._journal.since, self._journal.reported
+        recent = (i for i in self._held.items if now - 2 * DAY < i.airing.start < now + DAY)
+        open_ = tuple(i for i in recent if (i.airing.airing, i.airing.repeat) not in reported)
+        for item in missed(open_, self._journal.history, now, self._held.policy, since=since):
+            key = (item.airing.airing, item.airing.repeat)
+            self._journal.report(self._refusal(*key, item.bulletin, now, self._why.pop(key, "too late")))
+        begun = {s.airing for s in self._journal.history}
+        for order in self._held.orders:
+            if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
+                assert order.bulletin is not None
+                here = self._cache.has(order.bulletin.content)
+                why = "too late" if here else "no content"
+                self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
+
+    def _in_vain(self, order: Order, now: int, since: int) -> bool:
+        policy = self._held.policy
+        return (
+            order.bulletin is not None
+            and since <= order.start
+            and order.until <= now
+            and order.bulletin.audience.addresses(policy.device, policy.units, policy.groups)
+        )
+
+    def _refusal(self, airing: str, repeat: int, bulletin: Bulletin, now: int, why: str) -> Receipt:
+        return Receipt(
+            uuid7(now),
+            self._device,
+            airing,
+            bulletin.id,
+            repeat,
+            bulletin.content,
+            now,
+            now,
+            0,
+            Result.REFUSED if why == "no content" else Result.MISSED,
+            why,
+            clock_error=self._time.error,
+        )
+
+    def _state(self, now: int) -> DeviceState:
+        on_air = self._stage.on_air
+        return DeviceState(
+            self._device,
+            online=True,
+            at=now,
+            playing=on_air.play.airing if on_air else "",
+            bulletin=on_air.play.bulletin.id if on_air else "",
+            programme=self._held.programme,
+            cached=self._cache.held,
+            waiting=len(self._journal.unacknowledged),
+            refused=dict(self._held.refused),
+            version=VERSION,
+            clock_error=self._time.error,
+        )
+
+    def _wanted(self) -> frozenset[str]:
+        policy = self._held.policy
+        bulletins = [i.bulletin for i in self._held.items] + [o.bulletin for o in self._held.orders if o.bulletin]
+        return frozenset(
+            b.content for b in bulletins if b.audience.addresses(policy.device, policy.units, policy.groups)
+        )
+
+    def _want(self, now: int) -> None:
+        """Tells the cache which contents are to come, and how soon (ms)."""
+        starts = {o.bulletin.content: 0 for o in self._held.orders if o.bulletin is not None and o.until > now}
+        for item in self._held.items:
+            if item.airing.latest > now:
+                wait = item.airing.start - now
+                starts[item.bulletin.content] = min(wait, starts.get(item.bulletin.content, wait))
+        wanted = self._wanted()
+        self._cache.want({c: w for c, w in starts.items() if c in wanted})
+
+    def _prepare(self, now: int) -> int:
+        """When to come back: shortly before the next change, to open what will begin then, and at the change."""
+        if now >= self._wake - AHEAD and self._wake > now and self._stage.on_air is None:
+            play = self._decide(self._wake).play
+            if play is not None:
+                self._open_ahead(play)
+        if self._wake <= now:
+            return now + RETRY
+        return min(self._wake - AHEAD if self._wake - AHEAD > now else self._wake, now + TICK)
+
+    def _open_ahead(self, play: Play) -> None:
+        try:
+            self._stage.prepare(play, self._round(play, self._wake))
+        except SoundError:
+            return  # the start itself meets the same error, and reports it

@@ -1,0 +1,196 @@
+"""Sounds on the device's own storage, named by their SHA-256; fetched ahead of time by one worker thread."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from audio.receiver.files import sync_folder, write_atomic
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 15.0
+SPREAD = 30_000
+"""A fleet that learns of a sound together fetches it within this many ms, not all at once."""
+LARGEST = 128 * 1024 * 1024
+UNUSED = 7 * 24 * 3600
+PIECE = 64 * 1024
+
+
+class FetchError(Exception):
+    """The sound could not be fetched this time."""
+
+
+class HashError(FetchError):
+    """What was fetched is not what was asked for."""
+
+
+@dataclass(slots=True)
+class _Want:
+    due: float
+    failures: int = 0
+
+
+class Cache:
+    """``arrived`` and ``spoiled`` are called from the worker thread."""
+
+    def __init__(self, folder: Path, base: str, arrived: Callable[[str], None], spoiled: Callable[[str], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._base = base
+        self._arrived = arrived
+        self._spoiled = spoiled
+        self._wants: dict[str, _Want] = {}
+        self._held = frozenset(p.name for p in folder.iterdir() if len(p.name) == 64)
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="cache", daemon=True)
+        self._thread.start()
+
+    def has(self, content: str) -> bool:
+        return content in self._held
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return tuple(sorted(self._held))
+
+    def path(self, content: str) -> Path:
+        return self._folder / content
+
+    def put(self, content: str, sound: bytes) -> None:
+        """Keeps a sound that came by another way; its hash has been checked."""
+        if content not in self._held:
+            write_atomic(self.path(content), sound)
+            self._hold(content)
+
+    def drop(self, content: str) -> None:
+        """Forgets a sound that cannot be read, so that it is fetched again."""
+        with self._changed:
+            self._held = self._held - {content}
+        self.path(content).unlink(missing_ok=True)
+
+    def want(self, starts: Mapping[str, int]) -> None:
+        """Exactly these contents are wanted, in so many ms from now (0 or less: at once)."""
+        now = time.monotonic()
+        with self._changed:
+            wants = {}
+            for content, wait in starts.items():
+                if content not in self._held:
+                    due = now + random.uniform(0, min(SPREAD, max(wait, 0) / 2)) / 1000  # noqa: S311 - spreads load
+                    old = self._wants.get(content, _Want(due))
+                    wants[content] = old if old.failures else _Want(min(due, old.due))
+            self._wants = wants
+            self._changed.notify()
+
+    def purge(self, now: float, wanted: frozenset[str]) -> None:
+        """Removes what nobody wanted for a week; ``now`` in Unix seconds. What is wanted counts as used now."""
+        for content in self._held & wanted:
+            os.utime(self.path(content), (now, now))
+        for content in self._held - wanted:
+            if self.path(content).stat().st_mtime < now - UNUSED:
+                log.info("content %s was not used for a week: removed", content[:12])
+                self.drop(content)
+
+    def close(self) -> None:
+        """Stops fetching; a fetch in progress is left behind with what it has, for a later resume."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while (content := self._next()) is not None:
+            try:
+                fetch(self._base, content, self._folder)
+            except HashError as error:
+                self._spoiled(str(error))
+                self._later(content, str(error))
+            except (FetchError, OSError, http.client.HTTPException) as error:
+                self._later(content, f"{type(error).__name__}: {error}")
+            else:
+                self._hold(content)
+                self._arrived(content)
+
+    def _hold(self, content: str) -> None:
+        with self._changed:
+            self._held = self._held | {content}
+            self._wants.pop(content, None)
+
+    def _next(self) -> str | None:
+        """The next content to fetch, when it is due; None on closing."""
+        with self._changed:
+            while not self._closing:
+                now = time.monotonic()
+                content = min(self._wants, key=lambda c: self._wants[c].due, default=None)
+                if content is not None and self._wants[content].due <= now:
+                    return content
+                self._changed.wait(None if content is None else self._wants[content].due - now)
+        return None
+
+    def _later(self, content: str, why: str) -> None:
+        with self._changed:
+            want = self._wants.get(content)
+            if want is None:
+                return
+            want.failures += 1
+            pause = min(60.0, 0.5 * 2**want.failures) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+            want.due = time.monotonic() + pause
+        log.warning("content %s: %s; next try in %.1f s", content[:12], why, pause)
+
+
+def fetch(base: str, content: str, folder: Path) -> None:
+    """``folder/content`` holds ``<base>/content/<content>``; goes on where an earlier try stopped.
+
+    Raises FetchError, OSError or HTTPException; what came so far stays in ``.part`` unless its hash is wrong.
+    """
+    part = folder / f"{content}.part"
+    with part.open("ab") as file:
+        _download(base, content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != content:
+        part.unlink()
+        raise HashError(f"{content[:12]} came as {found[:12]}")
+    part.replace(folder / content)
+    sync_folder(folder)
+
+
+def _download(base: str, content: str, file: BinaryIO) -> None:
+    """Appends what is missing, or begins again where the server does not know ranges."""
+    url = urlsplit(base)
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.netloc, timeout=TIMEOUT)
+    try:
+        headers = {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
+        connection.request("GET", f"{url.path}/content/{content}", headers=headers)
+        response = connection.getresponse()
+        if response.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return
+        if response.status == http.client.OK:
+            file.truncate(0)
+        elif response.status != http.client.PARTIAL_CONTENT:
+            raise FetchError(f"HTTP {response.status}")
+        _copy(response, file)
+    finally:
+        connection.close()
+
+
+def _copy(response: http.client.HTTPResponse, file: BinaryIO) -> None:
+    while piece := response.read(PIECE):
+        file.write(piece)
+        if file.tell() > LARGEST:
+            file.truncate(0)
+            raise FetchError("longer than any bulletin")
+    if response.length:
+        raise FetchError(f"{response.length} bytes short")

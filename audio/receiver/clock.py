@@ -1,0 +1,125 @@
+"""What time it is, and how far that can be believed.
+
+Scheduled items wait until the device's clock is synchronised: the hub's signed time agrees within 2 s, or the kernel
+says so, or this is the same boot in which it once was. The floor (newest verified ``issued``, or a saved synchronised
+clock) is a time that has certainly passed: it never goes back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from audio.receiver.files import write_atomic
+
+TOLERANCE = 2_000
+"""A clock further from the hub's (ms) starts nothing scheduled."""
+ASK_KERNEL = 10_000
+STA_UNSYNC = 0x0040
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """Unix milliseconds."""
+
+
+class SystemClock:
+    """The system's clock, moved by ``shift`` ms."""
+
+    def __init__(self, shift: int = 0) -> None:
+        self._shift = shift
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000 + self._shift
+
+
+class DeviceTime:
+    """The device's best time; remembers the floor and the boot in which it was synchronised in ``path``."""
+
+    def __init__(self, clock: Clock, path: Path, boot: str, kernel: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._path = path
+        self._boot = boot
+        self._kernel = kernel
+        self._asked = 0
+        saved = _saved(path)
+        self._floor = saved[0]
+        self._agreed = bool(boot) and saved[1] == boot
+        self.error: int | None = None
+        """The clock minus the hub's (ms) when the hub last told its time; None before."""
+
+    @property
+    def floor(self) -> int:
+        return self._floor
+
+    def now(self) -> int:
+        """The clock; where the hub has shown it to be wrong, the hub's time; never before the floor."""
+        wrong = self.error if self.error is not None and abs(self.error) > TOLERANCE else 0
+        return max(self._clock.now() - wrong, self._floor)
+
+    @property
+    def synchronised(self) -> bool:
+        if self.error is not None:
+            return abs(self.error) <= TOLERANCE
+        now = self._clock.now()
+        if not self._agreed and abs(now - self._asked) >= ASK_KERNEL:
+            self._asked = now
+            self._agreed = self._kernel()
+        return self._agreed and now >= self._floor - TOLERANCE
+
+    def issued(self, at: int) -> None:
+        """A verified document was issued at ``at``."""
+        self._floor = max(self._floor, at)
+
+    def hub_says(self, at: int) -> None:
+        self.error = self._clock.now() - at
+        self.issued(at)
+        self.save()
+
+    def save(self) -> None:
+        """A clock that is not synchronised is not saved: it could lie in the future, and the floor never goes back."""
+        synchronised = self.synchronised
+        floor = max(self._floor, self._clock.now()) if synchronised else self._floor
+        boot = self._boot if synchronised else ""
+        write_atomic(self._path, json.dumps({"floor": floor, "boot": boot}).encode())
+
+
+def _saved(path: Path) -> tuple[int, str]:
+    try:
+        saved = json.loads(path.read_bytes())
+        return int(saved["floor"]), str(saved["boot"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0, ""
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot; empty where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+class _Timex(ctypes.Structure):
+    """The head of ``struct timex`` (adjtimex(2)); the rest is room that the kernel fills."""
+
+    _fields_ = (
+        ("modes", ctypes.c_int),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+def kernel_synchronised() -> bool:
+    """Whether the kernel's clock is kept by NTP."""
+    timex = _Timex()
+    state = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
+    return state >= 0 and not timex.status & STA_UNSYNC

@@ -1,0 +1,157 @@
+"""The receiver's settings: one TOML file, checked whole before anything starts.
+
+======== ==================================================================================
+device   the device's inventory id, as in its policy
+broker   ``host:port`` of the MQTT broker
+content  base URL of the content server; a sound is at ``<content>/content/<sha256>``
+state    folder of everything that must survive a restart
+root     the root's public key (base64 of 32 bytes), pinned at enrolment
+policy   file with the root-signed policy, pinned at enrolment
+output   ``file:PATH`` or ``null``
+clock    optional, with file output only: ``<instant>@<Unix seconds>``, see ``clock_shift``
+======== ==================================================================================
+
+Relative paths are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+REQUIRED = ("device", "broker", "content", "state", "root", "policy", "output")
+OPTIONAL = ("clock",)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the settings, with what to do about it."""
+
+    file: str
+    key: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"error: {self.file}: {self.key}: {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """``output`` None discards the sound (paced all the same); ``shift`` (ms) is added to the system's clock."""
+
+    device: str
+    host: str
+    port: int
+    content: str
+    state: Path
+    root: bytes
+    policy: Path
+    output: Path | None
+    shift: int | None = None
+
+
+def load(path: Path) -> Config | tuple[Problem, ...]:
+    """The settings in ``path``, or everything that is wrong with them."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        return (Problem(str(path), "file", f"cannot be read ({error.strerror}); give an existing file"),)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return (Problem(str(path), "file", f"is not TOML: {error}"),)
+    problems = [Problem(str(path), key, text) for key, text in _problems(raw, path.parent)]
+    return tuple(problems) or _config(raw, path.parent)
+
+
+def clock_shift(text: str) -> int:
+    """Milliseconds to add to the system's clock so that it shows the instant before ``@`` at the Unix time after it.
+
+    Raises ValueError for anything else than ``2024-10-01T16:59:30+07:00@1795000000.0``.
+    """
+    shown, _, wall = text.partition("@")
+    instant = datetime.fromisoformat(shown)
+    if instant.tzinfo is None:
+        raise ValueError("no time zone")
+    return round((instant.timestamp() - float(wall)) * 1000)
+
+
+def _config(raw: dict[str, Any], folder: Path) -> Config:
+    host, port = _broker(raw["broker"])
+    return Config(
+        device=raw["device"],
+        host=host,
+        port=port,
+        content=raw["content"].rstrip("/"),
+        state=folder / raw["state"],
+        root=base64.b64decode(raw["root"]),
+        policy=folder / raw["policy"],
+        output=None if raw["output"] == "null" else folder / raw["output"].removeprefix("file:"),
+        shift=clock_shift(raw["clock"]) if "clock" in raw else None,
+    )
+
+
+def _problems(raw: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    found = [(key, f"is missing; add {key} = {EXAMPLES[key]}") for key in REQUIRED if key not in raw]
+    for key, value in raw.items():
+        if key not in REQUIRED + OPTIONAL:
+            found.append((key, f"is not a setting; the settings are {', '.join(REQUIRED + OPTIONAL)}"))
+        elif not isinstance(value, str) or not CHECKS[key](value):
+            found.append((key, f"must be like {EXAMPLES[key]}"))
+    if isinstance(raw.get("policy"), str) and not (folder / raw["policy"]).is_file():
+        found.append(("policy", "no such file; copy the policy frame there that enrolment made"))
+    if "clock" in raw and not str(raw.get("output", "")).startswith("file:"):
+        found.append(("clock", 'a shifted clock is for file output only; remove it, or set output = "file:PATH"'))
+    return found
+
+
+def _broker(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _is_broker(text: str) -> bool:
+    match = re.fullmatch(r"\S+:(\d{1,5})", text)
+    return match is not None and 0 < int(match[1]) < 65536
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 32
+    except binascii.Error:
+        return False
+
+
+def _is_clock(text: str) -> bool:
+    try:
+        clock_shift(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+CHECKS: dict[str, Callable[[str], object]] = {
+    "device": re.compile(r"[A-Za-z0-9-]{1,64}").fullmatch,
+    "broker": _is_broker,
+    "content": re.compile(r"https?://[^/\s]+(/\S*)?").fullmatch,
+    "state": bool,
+    "root": _is_key,
+    "policy": bool,
+    "output": re.compile(r"null|file:.+").fullmatch,
+    "clock": _is_clock,
+}
+EXAMPLES = {
+    "device": '"23557-L01"',
+    "broker": '"127.0.0.1:1883"',
+    "content": '"http://127.0.0.1:8080"',
+    "state": '"/var/lib/loa-receiver"',
+    "root": '"<base64 of 32 bytes>"',
+    "policy": '"/etc/loa-receiver/policy.frame"',
+    "output": '"null" or "file:PATH"',
+    "clock": '"2024-10-01T16:59:30+07:00@1795000000.0"',
+}

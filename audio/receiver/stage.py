@@ -1,0 +1,131 @@
+"""What is on the air: begins it, follows it, ends it, and has the journal know each of these before it matters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from audio.documents import Receipt, Result
+from audio.receiver.clock import DeviceTime
+from audio.receiver.journal import Journal, uuid7
+from audio.receiver.player import Heard
+from audio.receiver.sound import BLOCK, PER_MS, Round, blocks, primed
+from audio.timetable import Play
+
+log = logging.getLogger(__name__)
+
+PROGRESS = 2_000
+"""The journal learns this often (ms) how far the sound has got."""
+BLOCK_MS = BLOCK // PER_MS
+STALLED = 2_000
+"""A sound that has not ended this long after its end is given up."""
+
+
+class PlayerLike(Protocol):
+    """See ``player.Player``."""
+
+    @property
+    def heard(self) -> Heard: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def start(self, source: Iterator[bytes], at: int, late: int) -> None: ...
+
+    def stop(self) -> Heard: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnAir:
+    play: Play
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A sound opened ahead of its start."""
+
+    play: tuple[str, int]
+    what: Round
+    source: Iterator[bytes]
+
+
+class Stage:
+    """One sound at a time: the history behind it is the journal's."""
+
+    def __init__(self, device: str, journal: Journal, player: PlayerLike, time: DeviceTime) -> None:
+        self._device = device
+        self._journal = journal
+        self._player = player
+        self._time = time
+        self._ready: _Ready | None = None
+        self._progress = 0
+        self.on_air: OnAir | None = None
+        if journal.open is not None:
+            journal.end(Result.PARTIAL, "restart", True, time.now())
+
+    def prepare(self, play: Play, what: Round) -> None:
+        """Opens a sound ahead of its start. Raises SoundError."""
+        if self._ready is None or (self._ready.play, self._ready.what) != (_key(play), what):
+            self._ready = _Ready(_key(play), what, primed(blocks(what)))
+
+    def begin(self, play: Play, what: Round, at: int | None, remains: int) -> None:
+        """Puts ``remains`` ms of ``play`` on the air, as of ``at`` (None: of now). Raises SoundError and plays nothing."""
+        self.prepare(play, what)
+        ready, self._ready = self._ready, None
+        assert ready is not None
+        began = self._after_last(self._time.now() if at is None else at)
+        self._journal.begin(self._receipt(play, began))
+        now = self._time.now()
+        self._player.start(ready.source, began, now - began)
+        self.on_air = OnAir(play, began + remains)
+        self._progress = now
+        log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
+
+    def follow(self, now: int) -> None:
+        """Closes what has come to its end, or records how far it has got."""
+        if self.on_air is None:
+            return
+        if self._player.done:
+            failure = self._player.heard.failure
+            self.close(Result.PARTIAL if failure else Result.PLAYED, failure, cut=False)
+        elif now > self.on_air.ends + STALLED:
+            self.close(Result.PARTIAL, "output stalled", cut=False)
+        elif now >= self._progress + PROGRESS:
+            self._progress = now
+            heard = self._player.heard
+            self._journal.progress(heard.samples, heard.energy)
+
+    def close(self, result: Result, reason: str, *, cut: bool) -> None:
+        """Silence; the receipt says how far it got."""
+        heard = self._player.stop()
+        self._journal.progress(heard.samples, heard.energy)
+        receipt = self._journal.end(result, reason, cut, self._time.now())
+        log.info("%s %s: %d ms %s", receipt.airing, receipt.result, receipt.ended - receipt.started, reason)
+        self.on_air = None
+
+    def _after_last(self, at: int) -> int:
+        """``at``, or the end of the block that the last sound has just put out."""
+        ended = max((s.ended or 0 for s in self._journal.history[-1:]), default=0)
+        return ended if at < ended < at + BLOCK_MS * 2 else at
+
+    def _receipt(self, play: Play, began: int) -> Receipt:
+        return Receipt(
+            uuid7(began),
+            self._device,
+            play.airing,
+            play.bulletin.id,
+            play.repeat,
+            play.bulletin.content,
+            began,
+            began,
+            play.offset,
+            Result.PLAYED,
+            clock_error=self._time.error,
+        )
+
+
+def _key(play: Play) -> tuple[str, int]:
+    return play.airing, play.repeat

@@ -1,0 +1,237 @@
+"""Every check between a frame that came in and something this device may do because of it.
+
+Who may say what: the root signs policies; the hub signs programmes, orders, time and acknowledgements; an issuer signs
+bulletins, for its areas and classes. A device plays only what hub and issuer both allow, within the validity of all
+the frames and keys involved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from audio.documents import (
+    Airing,
+    Bulletin,
+    BulletinClass,
+    DocumentError,
+    Now,
+    NowEntry,
+    NowKind,
+    Policy,
+    Programme,
+    decode,
+)
+from audio.envelope import Header, Key, Opened, Reason, Refused, key_id, open_frame, parse, unb64
+from audio.timetable import Item, Order
+
+SKEW = 5_000
+"""A frame may be valid this many ms from now on: the signer's clock and ours need not agree better."""
+BAD_CONTENT = "content"
+"""Counted beside the envelope's reasons: a sound that is not what its bulletin says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """When a frame is checked. ``sure`` False: the clock is not believed, ``at`` is only known to have passed."""
+
+    at: int
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one programme or ``now`` document lets this device do, and what in it was refused."""
+
+    header: Header
+    items: tuple[Item, ...] = ()
+    orders: tuple[Order, ...] = ()
+    sounds: tuple[tuple[str, bytes], ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
+def root_keys(public: bytes) -> dict[str, Key]:
+    return {key_id(public): Key(key_id(public), "root", public, "root")}
+
+
+def policy_keys(policy: Policy) -> dict[str, Key]:
+    """The hub's and the issuers' keys that the policy trusts."""
+    return {
+        k.kid: Key(k.kid, k.iss, unb64(k.public), k.role, k.areas, k.classes, k.nbf, k.exp)
+        for k in policy.keys
+        if k.role in ("hub", "issuer")
+    }
+
+
+def policy_topic(device: str) -> str:
+    return f"loa/1/policy/{device}"
+
+
+def topics(policy: Policy) -> dict[str, str]:
+    """Every topic pattern this device listens to, and what comes on it."""
+    device = policy.device
+    found = {policy_topic(device): "policy", "loa/1/time": "time", f"loa/1/ack/{device}": "ack"}
+    found |= {f"loa/1/prog/{unit}": "prog" for unit in policy.units}
+    targets = [f"u/{u}" for u in policy.units] + [f"g/{g}" for g in policy.groups] + [f"d/{device}"]
+    return found | {f"loa/1/now/{target}/+": "now" for target in targets}
+
+
+def kind_of(topic: str, policy: Policy) -> str | None:
+    """What comes on ``topic``; None when it is none of this device's."""
+    known = topics(policy)
+    return known.get(topic) or known.get(topic.rpartition("/")[0] + "/+")
+
+
+def open_at(
+    frame: bytes, topic: str, keys: Mapping[str, Key], role: str, instant: Instant, *, early: bool = False
+) -> Opened | Refused:
+    """``envelope.open_frame`` at the device's time; ``early`` True: a frame whose validity is still to come will do."""
+    claimed = parse(frame)
+    if isinstance(claimed, Refused):
+        return claimed
+    begins = claimed.header.nbf
+    latest = begins if early or not instant.sure else instant.at + SKEW
+    return open_frame(frame, topic, keys, (role,), max(instant.at, min(begins, latest)))
+
+
+def read_policy(frame: bytes, device: str, root: bytes, instant: Instant) -> tuple[Header, Policy] | Refused:
+    opened = open_at(frame, policy_topic(device), root_keys(root), "root", instant)
+    if isinstance(opened, Refused):
+        return opened
+    try:
+        policy = decode(Policy, opened.body)
+        policy_keys(policy)
+    except ValueError as error:
+        return Refused(Reason.MALFORMED, str(error))
+    if policy.device != device:
+        return Refused(Reason.NOT_ALLOWED, f"policy of {policy.device}")
+    return opened.header, policy
+
+
+class Trust:
+    """The checks of one policy: a new policy is a new Trust."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.keys = policy_keys(policy)
+
+    def open_hub(self, frame: bytes, topic: str, instant: Instant) -> Opened | Refused:
+        return open_at(frame, topic, self.keys, "hub", instant)
+
+    def read(self, opened: Opened, kind: str, instant: Instant) -> Content | Refused:
+        """What an opened ``prog`` or ``now`` frame says to this device."""
+        try:
+            if kind == "prog":
+                return self._programme(opened, decode(Programme, opened.body), instant)
+            return self._now(opened, decode(Now, opened.body), instant)
+        except DocumentError as error:
+            return Refused(Reason.MALFORMED, str(error))
+
+    def _programme(self, opened: Opened, programme: Programme, instant: Instant) -> Content | Refused:
+        header = opened.header
+        if header.topic != f"loa/1/prog/{programme.unit}":
+            return Refused(Reason.WRONG_TOPIC, f"programme of {programme.unit}")
+        needed = {a.bulletin for a in programme.airings}
+        bulletins = {name: self._bulletin(name, programme.signed.get(name, ""), instant) for name in needed}
+        items = [_item(a, bulletins[a.bulletin], self._end(header)) for a in programme.airings]
+        return Content(
+            header,
+            items=tuple(i for i in items if isinstance(i, Item)),
+            refused=_distinct([*bulletins.values(), *items]),
+        )
+
+    def _now(self, opened: Opened, now: Now, instant: Instant) -> Content:
+        end = self._end(opened.header)
+        orders = [self._order(entry, end, instant) for entry in now.entries]
+        sounds = [_sound(entry, order) for entry, order in zip(now.entries, orders, strict=True) if entry.sound]
+        return Content(
+            opened.header,
+            orders=tuple(o for o in orders if isinstance(o, Order)),
+            sounds=tuple(s for s in sounds if isinstance(s, tuple)),
+            refused=_distinct([*orders, *sounds]),
+        )
+
+    def _order(self, entry: NowEntry, end: int, instant: Instant) -> Order | Refused:
+        until = min(entry.until, end)
+        if entry.kind is NowKind.STOP:
+            return Order(entry.entry, entry.kind, entry.bulletin, entry.start, until)
+        bulletin = self._bulletin(entry.bulletin, entry.signed, instant)
+        if isinstance(bulletin, Refused):
+            return bulletin
+        if entry.kind is NowKind.EMERGENCY and bulletin.cls is not BulletinClass.EMERGENCY:
+            return Refused(Reason.NOT_ALLOWED, f"{bulletin.cls} bulletin {bulletin.id} as emergency")
+        start = max(entry.start, bulletin.valid_from)
+        return Order(entry.entry, entry.kind, entry.bulletin, start, min(until, bulletin.valid_until), bulletin)
+
+    def _bulletin(self, name: str, signed: str, instant: Instant) -> Bulletin | Refused:
+        """The bulletin, its validity narrowed to that of its frame and of its issuer's key."""
+        try:
+            frame = unb64(signed)
+        except ValueError:
+            return Refused(Reason.MALFORMED, f"bulletin {name}: not base64")
+        opened = open_at(frame, f"bulletin/{name}", self.keys, "issuer", instant, early=True)
+        if isinstance(opened, Refused):
+            return opened
+        try:
+            bulletin = decode(Bulletin, opened.body)
+        except DocumentError as error:
+            return Refused(Reason.MALFORMED, str(error))
+        key = self.keys[opened.header.kid]
+        return self._allowed(bulletin, name, key) or replace(
+            bulletin,
+            valid_from=max(bulletin.valid_from, opened.header.nbf, key.nbf),
+            valid_until=min(bulletin.valid_until, self._end(opened.header)),
+        )
+
+    def _allowed(self, bulletin: Bulletin, name: str, key: Key) -> Refused | None:
+        if bulletin.id != name:
+            return Refused(Reason.NOT_ALLOWED, f"bulletin {bulletin.id} as {name}")
+        if not set(key.areas) & set(self.policy.units):
+            return Refused(Reason.NOT_ALLOWED, f"{key.kid} does not speak for this place")
+        if bulletin.cls not in key.classes:
+            return Refused(Reason.NOT_ALLOWED, f"{key.kid} may not sign {bulletin.cls}")
+        if not _sane(bulletin):
+            return Refused(Reason.MALFORMED, f"bulletin {name}: impossible lengths, volume or content name")
+        return None
+
+    def _end(self, header: Header) -> int:
+        return min(header.exp, self.keys[header.kid].exp)
+
+
+def _item(airing: Airing, bulletin: Bulletin | Refused, end: int) -> Item | Refused:
+    if isinstance(bulletin, Refused):
+        return bulletin
+    if airing.start < bulletin.valid_from:
+        return Refused(Reason.NOT_ALLOWED, f"airing {airing.airing} before its bulletin is valid")
+    return Item(replace(airing, latest=min(airing.latest, end)), bulletin)
+
+
+def _sound(entry: NowEntry, order: Order | Refused) -> tuple[str, bytes] | Refused | None:
+    """(content, sound) of an entry that carries its sound; None where the entry itself is refused or needs none."""
+    if isinstance(order, Refused) or order.bulletin is None:
+        return None
+    try:
+        sound = unb64(entry.sound)
+    except ValueError:
+        return Refused(Reason.MALFORMED, f"entry {entry.entry}: sound")
+    if hashlib.sha256(sound).hexdigest() != order.bulletin.content:
+        return Refused(Reason.NOT_ALLOWED, f"entry {entry.entry}: sound is not what its issuer signed")
+    return order.bulletin.content, sound
+
+
+def _sane(bulletin: Bulletin) -> bool:
+    return (
+        re.fullmatch(r"[0-9a-f]{64}", bulletin.content) is not None
+        and 0 <= bulletin.volume <= 100
+        and bulletin.duration > 0
+        and bulletin.siren >= 0
+        and bulletin.times >= 1
+        and (bulletin.every == 0 or bulletin.every >= bulletin.round)
+    )
+
+
+def _distinct(values: Iterable[object]) -> tuple[Refused, ...]:
+    """A bulletin that is refused counts once, however many airings it has."""
+    return tuple(dict.fromkeys(v for v in values if isinstance(v, Refused)))
