@@ -15,6 +15,8 @@ from audio.ledger import move, orders
 from nms.store import AiringRow, BulletinRow, ReceiptRow, add_once, from_milliseconds, to_milliseconds
 
 OPEN = (State.SCHEDULED, State.AIRING)
+SETTLE = 60_000
+"""Milliseconds after the last chance to begin in which receipts may still come before a bulletin counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,36 @@ def receipts(session: Session, bulletin: str) -> tuple[Receipt, ...]:
     )
 
 
-def heard(session: Session, bulletin: str) -> int:
-    """Devices that played it whole at least once."""
-    query = select(func.count(func.distinct(ReceiptRow.device))).where(
-        ReceiptRow.bulletin == bulletin, ReceiptRow.result == Result.PLAYED
+def heard(session: Session, bulletins: Iterable[str]) -> dict[str, int]:
+    """How many devices played each bulletin whole at least once."""
+    rows = session.execute(
+        select(ReceiptRow.bulletin, func.count(func.distinct(ReceiptRow.device)))
+        .where(ReceiptRow.bulletin.in_(tuple(bulletins)), ReceiptRow.result == Result.PLAYED)
+        .group_by(ReceiptRow.bulletin)
     )
-    return session.scalar(query) or 0
+    return {bulletin: count for bulletin, count in rows}
+
+
+def next_state(progress: Progress, now: int) -> State | None:
+    """The state that follows by itself at ``now`` (ms); None while it stays."""
+    if progress.state is State.SCHEDULED:
+        return State.AIRING if now >= progress.first else None
+    if progress.played:
+        return State.AIRED if now >= progress.over else None
+    return State.FAILED if now >= progress.latest + SETTLE else None
+
+
+def due(session: Session, now: datetime) -> bool:
+    return any(next_state(p, to_milliseconds(now)) is not None for p in progress(session))
+
+
+def advance(session: Session, now: datetime) -> None:
+    """Move every open bulletin on that is due."""
+    for found in progress(session):
+        state = next_state(found, to_milliseconds(now))
+        row = session.get(BulletinRow, found.bulletin)
+        if state is not None and row is not None:
+            move(session, now, row, state)
 
 
 def _receipt_row(receipt: Receipt, now: datetime) -> ReceiptRow:

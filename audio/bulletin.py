@@ -170,7 +170,7 @@ def compose(
         volume=draft.volume,
         siren=SIREN if loud else 0,
         times=TIMES if loud else 1,
-        every=EVERY if loud and not draft.drill else 0,
+        every=max(EVERY, SIREN + TIMES * content.duration_ms) if loud and not draft.drill else 0,
         text=draft.text,
         authority=draft.authority,
     )
@@ -189,9 +189,11 @@ def audience_of(network: Network, on: date, text: str) -> Audience | tuple[Diagn
     if isinstance(selection, tuple):
         return selection
     if selection.units:
-        return Audience(units=tuple(selection.units))
+        return Audience(units=selection.units)
     if selection.groups:
-        return Audience(groups=tuple(selection.groups))
+        return Audience(groups=selection.groups)
+    if selection.needs_status:
+        return (refuse("BUL012", audience=text),)
     return Audience(devices=tuple(d.id for d in selection.devices(on) if d.kind is DeviceKind.LOUDSPEAKER))
 
 

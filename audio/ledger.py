@@ -16,6 +16,7 @@ from audio.bulletin import FOLLOWS, Draft, State
 from audio.documents import Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
 from audio.envelope import next_sequence
 from audio.timetable import Placement
+from inventory.model import Person
 from nms import journal
 from nms.journal import EventKind, new_id
 from nms.store import (
@@ -45,14 +46,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who acts: the person's id and the operating-system user it was."""
+class Actor:
+    """Who acts: a person of the inventory, and the operating-system user it was."""
 
-    id: str
+    person: Person
     uid: int
 
 
-def add(session: Session, now: datetime, who: Person, draft: Draft, bulletin: Bulletin, content: ContentRow) -> None:
+def add(session: Session, now: datetime, who: Actor, draft: Draft, bulletin: Bulletin, content: ContentRow) -> None:
     """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte."""
     add_once(session, content)
     session.add(
@@ -64,7 +65,7 @@ def add(session: Session, now: datetime, who: Person, draft: Draft, bulletin: Bu
             tier=bulletin.tier,
             origin=bulletin.origin,
             title=bulletin.title,
-            author=who.id,
+            author=who.person.id,
             created=now,
             body=encode(bulletin),
             audience=draft.audience,
@@ -77,13 +78,13 @@ def add(session: Session, now: datetime, who: Person, draft: Draft, bulletin: Bu
     )
     session.flush()
     journal.append(
-        session, now, EventKind.BULLETIN_STATE, bulletin.id, from_=State.DRAFT, to=State.SUBMITTED, cause=who.id
+        session, now, EventKind.BULLETIN_STATE, bulletin.id, from_=State.DRAFT, to=State.SUBMITTED, cause=who.person.id
     )
     act(session, now, who, "bulletin.submit", bulletin.id, {"title": bulletin.title, "audience": draft.audience})
 
 
-def act(session: Session, now: datetime, who: Person, action: str, subject: str, data: dict[str, object]) -> None:
-    journal.audit(session, now, who.id, who.uid, action, subject, data)
+def act(session: Session, now: datetime, who: Actor, action: str, subject: str, data: dict[str, object]) -> None:
+    journal.audit(session, now, who.person.id, who.uid, action, subject, data)
 
 
 def body_of(row: BulletinRow) -> Bulletin:
@@ -99,20 +100,20 @@ def move(session: Session, now: datetime, row: BulletinRow, to: State, cause: st
     journal.append(session, now, EventKind.BULLETIN_STATE, row.id, from_=before, to=to, cause=cause)
 
 
-def decide(session: Session, now: datetime, who: Person, row: BulletinRow, to: State, reason: str = "") -> None:
+def decide(session: Session, now: datetime, who: Actor, row: BulletinRow, to: State, reason: str = "") -> None:
     """Approve or return a submitted bulletin."""
     session.add(
         ApprovalRow(
             id=new_id(now),
             bulletin=row.id,
             version=row.version,
-            person=who.id,
+            person=who.person.id,
             at=now,
             decision=str(to),
             reason=reason,
         )
     )
-    move(session, now, row, to, cause=reason or who.id)
+    move(session, now, row, to, cause=reason or who.person.id)
     act(session, now, who, f"bulletin.{to}", row.id, {"version": row.version, "reason": reason})
 
 
@@ -251,8 +252,8 @@ def _airing(row: AiringRow) -> Airing:
 
 
 def airings(session: Session, bulletin: str) -> Sequence[AiringRow]:
-    query = select(AiringRow).where(AiringRow.bulletin == bulletin, ~AiringRow.cancelled).order_by(AiringRow.start)
-    return session.scalars(query).all()
+    """Its planned starts, also cancelled ones."""
+    return session.scalars(select(AiringRow).where(AiringRow.bulletin == bulletin).order_by(AiringRow.start)).all()
 
 
 def orders(session: Session, bulletin: str) -> Sequence[NowEntryRow]:
@@ -261,9 +262,10 @@ def orders(session: Session, bulletin: str) -> Sequence[NowEntryRow]:
     return session.scalars(query.order_by(NowEntryRow.from_)).all()
 
 
-def cancel_airings(session: Session, bulletin: str, units: Iterable[str] | None, after: datetime) -> tuple[str, ...]:
-    """Take the bulletin's starts after that moment out of these units (None: all); the units that had any."""
-    rows = [r for r in airings(session, bulletin) if r.start > after and (units is None or r.unit in units)]
+def cancel_airings(session: Session, bulletin: str, units: Iterable[str], now: datetime) -> tuple[str, ...]:
+    """Take what may still play of the bulletin out of these units' programmes; the units that had any."""
+    wanted = set(units)
+    rows = [r for r in airings(session, bulletin) if not r.cancelled and r.latest > now and r.unit in wanted]
     for row in rows:
         row.cancelled = True
     return tuple(sorted({row.unit for row in rows}))

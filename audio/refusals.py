@@ -24,6 +24,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     ),
     "BUL010": ("the bulletin takes {size} bytes, more than {most}", "choose units or a group, shorten the text"),
     "BUL011": ("a bulletin has either a text or a recording", "give one of the two"),
+    "BUL012": ("'{audience}' depends on the state of devices", "name units, groups or devices"),
     "BUL020": ("there is no bulletin {bulletin}", "check the number in the list of bulletins"),
     "BUL021": ("the author does not approve the own bulletin", "wait for a leader of {unit}"),
     "BUL022": ("{person} may not approve for {unit}", "an approver of {unit} decides"),

@@ -1,0 +1,255 @@
+"""Decisions about bulletins, each one transaction: who decides is checked in the same moment in which it is kept.
+
+Every function takes the store's session and answers with what was decided and what has to be published after the
+commit, or with the diagnostics that forbid it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from audio import ledger, schedule
+from audio.approval import check_signature
+from audio.bulletin import State, addressed, may_approve, may_end, may_stop, order_kind, unit_name
+from audio.documents import Audience, Bulletin, NowEntry, NowKind
+from audio.ledger import Actor, Target
+from audio.refusals import refuse
+from inventory.diagnostics import Diagnostic, Severity
+from inventory.model import Network
+from nms import journal
+from nms.journal import EventKind, new_id
+from nms.store import BulletinRow, to_milliseconds
+
+T = TypeVar("T")
+Refusals = tuple[Diagnostic, ...]
+
+HOLD = timedelta(minutes=10)
+"""How long a stop of everything lasts when nobody says until when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where and when a decision is made: the network as it is on ``on``, the instant ``now``."""
+
+    network: Network
+    on: date
+    now: datetime
+
+    @property
+    def milliseconds(self) -> int:
+        return to_milliseconds(self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What has to be published after the commit."""
+
+    targets: tuple[Target, ...] = ()
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A decision that is kept once the transaction commits."""
+
+    answer: T
+    changed: Changed
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """``starts`` (ms): the first planned one per commune, or the order's per place.
+
+    ``homeless`` are communes in which at least one start found no room; ``warnings`` say so to a person.
+    """
+
+    starts: Mapping[str, int]
+    homeless: tuple[str, ...] = ()
+    warnings: Refusals = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The places (``u/<unit>``, ``g/<group>``, ``d/<device>``) whose orders have changed."""
+
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A stop: of one bulletin, or (``bulletin`` empty) of everything; ``until`` None: the default."""
+
+    audience: Audience
+    bulletin: str = ""
+    until: datetime | None = None
+    reason: str = ""
+
+
+def places(audience: Audience) -> tuple[str, ...]:
+    return (
+        *(f"u/{unit}" for unit in audience.units),
+        *(f"g/{group}" for group in audience.groups),
+        *(f"d/{device}" for device in audience.devices),
+    )
+
+
+def approve(session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes) -> Done[Approved] | Refusals:
+    """Keep the signed frame and give the bulletin its starts, or put its order in force."""
+    row = session.get(BulletinRow, bulletin_id)
+    if row is None:
+        return (refuse("BUL020", bulletin=bulletin_id),)
+    refused = may_approve(scene.network, who.person, row) or check_signature(
+        scene.network, scene.on, row.body, signed, scene.milliseconds
+    )
+    if refused:
+        return refused
+    row.signed = signed
+    ledger.decide(session, scene.now, who, row, State.APPROVED)
+    bulletin = ledger.body_of(row)
+    if order_kind(bulletin) is None:
+        return _schedule(session, scene, row, bulletin)
+    return _order(session, scene, row, bulletin)
+
+
+def give_back(session: Session, scene: Scene, who: Actor, bulletin_id: str, reason: str) -> Refusals:
+    """Return a submitted bulletin to its author."""
+    row = session.get(BulletinRow, bulletin_id)
+    if row is None:
+        return (refuse("BUL020", bulletin=bulletin_id),)
+    refused = may_approve(scene.network, who.person, row)
+    if not refused:
+        ledger.decide(session, scene.now, who, row, State.RETURNED, reason)
+    return refused
+
+
+def all_clear(session: Session, scene: Scene, who: Actor, bulletin_id: str) -> Done[Stopped] | Refusals:
+    """End an emergency or drill; what it was is decided by its receipts."""
+    row = session.get(BulletinRow, bulletin_id)
+    if row is None:
+        return (refuse("BUL020", bulletin=bulletin_id),)
+    refused = may_end(scene.network, who.person, row)
+    if refused:
+        return refused
+    targets = ledger.end_entries(session, scene.now, bulletin_id)
+    if not targets:
+        return (refuse("BUL033"),)
+    ledger.act(session, scene.now, who, "bulletin.all_clear", bulletin_id, {})
+    journal.append(session, scene.now, EventKind.BULLETIN_STOPPED, bulletin_id, cause="all-clear")
+    return Done(Stopped(tuple(t.place for t in targets)), Changed(targets))
+
+
+def withdraw(session: Session, scene: Scene, who: Actor, bulletin_id: str, reason: str) -> Done[Stopped] | Refusals:
+    """Cancel a bulletin everywhere, at any time before it has aired (thu hồi)."""
+    row = session.get(BulletinRow, bulletin_id)
+    if row is None:
+        return (refuse("BUL020", bulletin=bulletin_id),)
+    refused = may_end(scene.network, who.person, row)
+    if refused:
+        return refused
+    if row.state not in (State.SUBMITTED, State.RETURNED, State.SCHEDULED, State.AIRING):
+        return (refuse("BUL023", state=row.state),)
+    ledger.act(session, scene.now, who, "bulletin.withdraw", bulletin_id, {"reason": reason})
+    changed = _cancel(session, scene, row, reason)
+    return Done(Stopped(tuple(t.place for t in changed.targets)), changed)
+
+
+def stop(session: Session, scene: Scene, who: Actor, halt: Halt) -> Done[Stopped] | Refusals:
+    """Silence one bulletin or everything in the target, from now on, as an order of the stopping person's unit."""
+    row = session.get(BulletinRow, halt.bulletin) if halt.bulletin else None
+    if halt.bulletin and row is None:
+        return (refuse("BUL020", bulletin=halt.bulletin),)
+    origin = row.origin if row is not None else None
+    refused = may_stop(scene.network, scene.on, who.person, halt.audience, origin, halt.reason)
+    if refused:
+        return refused
+    until = halt.until or (row.valid_until if row is not None else scene.now + HOLD)
+    if until <= scene.now:
+        return (refuse("BUL034", until=until.isoformat(timespec="minutes")),)
+    entry = NowEntry(
+        entry=new_id(scene.now),
+        kind=NowKind.STOP,
+        bulletin=halt.bulletin,
+        start=scene.milliseconds,
+        until=to_milliseconds(until),
+        reason=halt.reason,
+    )
+    stopped = ledger.add_entries(session, places(halt.audience), who.person.area, entry)
+    subject = halt.bulletin or who.person.area
+    where = [target.place for target in stopped]
+    ledger.act(session, scene.now, who, "bulletin.stop", subject, {"targets": where, "reason": halt.reason})
+    journal.append(
+        session,
+        scene.now,
+        EventKind.BULLETIN_STOPPED,
+        subject,
+        cause=halt.reason or who.person.id,
+        data={"targets": where, "until": entry.until, "by": who.person.area},
+    )
+    further = _stopped_rest(session, scene, row, halt) if row is not None else Changed()
+    return Done(Stopped(tuple(where)), Changed((*stopped, *further.targets), further.units))
+
+
+def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
+    request = schedule.Request(bulletin, row.repeats, sessions=not row.play_now)
+    starts: dict[str, int] = {}
+    homeless = []
+    for unit in schedule.communes(scene.network, scene.on, bulletin):
+        taken = ledger.taken(session, unit, scene.now)
+        placed = schedule.starts(scene.network, unit, request, taken, scene.milliseconds)
+        ledger.add_airings(session, scene.now, unit, bulletin, placed)
+        if placed:
+            starts[unit] = placed[0].start
+        if len(placed) < row.repeats:
+            homeless.append(str(unit))
+    cause = f"no room in {len(homeless)} communes" if homeless else ""
+    ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
+    approved = Approved(starts, tuple(homeless), _warnings(scene.network, homeless))
+    return Done(approved, Changed(units=tuple(starts)))
+
+
+def _order(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
+    entry = NowEntry(
+        entry=new_id(scene.now),
+        kind=order_kind(bulletin) or NowKind.EMERGENCY,
+        bulletin=bulletin.id,
+        start=max(scene.milliseconds, bulletin.valid_from),
+        until=bulletin.valid_until,
+    )
+    targets = ledger.add_entries(session, places(bulletin.audience), bulletin.origin, entry)
+    ledger.move(session, scene.now, row, State.SCHEDULED)
+    return Done(Approved({t.place: entry.start for t in targets}), Changed(targets))
+
+
+def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) -> Changed:
+    """What a stop of a named bulletin cancels: its starts where all who would hear it are stopped; all of it where
+    nobody is left.
+    """
+    audience = ledger.body_of(row).audience
+    stopped = {d.id for d in addressed(scene.network, scene.on, halt.audience)}
+    left = [d for d in addressed(scene.network, scene.on, audience) if d.id not in stopped]
+    if not left and row.state in (State.SCHEDULED, State.AIRING):
+        return _cancel(session, scene, row, halt.reason)
+    open_units = {scene.network.unit_of(d, scene.on) for d in left}
+    units = {a.unit for a in ledger.airings(session, row.id)} - {str(u) for u in open_units}
+    return Changed(units=ledger.cancel_airings(session, row.id, units, scene.now))
+
+
+def _cancel(session: Session, scene: Scene, row: BulletinRow, reason: str) -> Changed:
+    targets = ledger.end_entries(session, scene.now, row.id)
+    everywhere = {a.unit for a in ledger.airings(session, row.id)}
+    units = ledger.cancel_airings(session, row.id, everywhere, scene.now)
+    ledger.move(session, scene.now, row, State.CANCELLED, reason)
+    return Changed(targets, units)
+
+
+def _warnings(network: Network, homeless: Iterable[str]) -> Refusals:
+    units = tuple(homeless)
+    if not units:
+        return ()
+    names = ", ".join(unit_name(network, unit) for unit in units[:10]) + (", …" if len(units) > 10 else "")
+    return (refuse("BUL030", severity=Severity.WARNING, count=len(units), units=names),)

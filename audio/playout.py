@@ -1,0 +1,304 @@
+"""The hub's side of what is heard: bulletins from submission to receipts.
+
+Whatever a method has answered is committed; everything else is a function of the store, so that a hub that was killed
+goes on where it was. ``run`` is the one task that does the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from audio import asrun, desk, ledger
+from audio.broker import TOPICS, Broker
+from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
+from audio.desk import Approved, Done, Halt, Refusals, Scene, Stopped
+from audio.documents import Audience, DeviceState
+from audio.intake import Intake
+from audio.ledger import Actor
+from audio.library import Content, Library
+from audio.publisher import Hub, Publisher
+from audio.receipts import Planned, Report, report
+from audio.refusals import refuse
+from inventory.model import TIMEZONE, Network, Person
+from nms import journal
+from nms.journal import EventKind
+from nms.store import BulletinRow, ContentRow, Store, to_milliseconds
+
+Decided = TypeVar("Decided", Approved, Stopped)
+
+__all__ = ["Approved", "BulletinView", "Playout", "Refusals", "Stopped", "Submitted"]
+
+NOBODY = -1
+"""The operating-system user of an act whose user is not known."""
+TICK = 1.0
+TIME_EVERY = 60.0
+PROGRAMMES_EVERY = 3600.0
+"""Seconds."""
+NEWEST = 500
+"""Bulletins listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    bulletin: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinView:
+    """A bulletin in a list: times and duration in ms, ``heard`` of ``expected`` loudspeakers."""
+
+    id: str
+    title: str
+    cls: str
+    tier: str
+    origin: str
+    author: str
+    state: State
+    audience: str
+    created: int
+    valid_until: int
+    duration: int
+    heard: int
+    expected: int
+
+
+class Playout:
+    """Bulletins, programmes, orders and receipts of one hub. ``policies``: each device's root-signed frame."""
+
+    def __init__(
+        self,
+        store: Store,
+        network: Callable[[], Network],
+        broker: Broker,
+        hub_key: Ed25519PrivateKey,
+        hub_kid: str,
+        clock: Callable[[], datetime],
+        policies: Mapping[str, bytes],
+        library: Library,
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._broker = broker
+        self._clock = clock
+        self._policies = policies
+        self._library = library
+        self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock)
+        self._intake = Intake(store, self._publisher, hub_kid, clock)
+        self._heard: dict[str, tuple[int, int]] = {}
+        self._expected: dict[str, tuple[Network, object, int]] = {}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Device messages that were not accepted, by reason."""
+        return self._intake.dropped
+
+    async def run(self) -> None:
+        """Publish what the store holds, then serve until cancelled. Raises StoreError when the store fails."""
+        await self.restore()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._broker.run(self._intake.receive))
+            group.create_task(self._intake.run())
+            group.create_task(self._follow())
+
+    async def restore(self) -> None:
+        """Hand every current document to the broker: policies, orders, programmes."""
+        for device, frame in self._policies.items():
+            self._broker.publish(f"{TOPICS}/policy/{device}", frame, retain=True)
+        await self._publisher.republish()
+
+    async def submit(self, person: Person, draft: Draft, *, uid: int = NOBODY) -> Submitted | Refusals:
+        """Make the draft's sound and keep the bulletin for its approver."""
+        scene = self._scene()
+        if person.id != draft.author:
+            return (refuse("BUL001", person=person.id, cls=draft.cls, unit=draft.origin),)
+        found = checks(scene.network, scene.on, draft, scene.now)
+        if found:
+            return found
+        content = await self._sound(draft)
+        if isinstance(content, tuple):
+            return content
+        scene = self._scene()
+        bulletin = compose(scene.network, scene.on, draft, content, scene.now)
+        if isinstance(bulletin, tuple):
+            return bulletin
+        sound = _content_row(content, draft, scene.now)
+        who = Actor(person, uid)
+        await self._store.write(lambda s: ledger.add(s, scene.now, who, draft, bulletin, sound))
+        return Submitted(bulletin.id, content)
+
+    async def body(self, bulletin_id: str) -> bytes | Refusals:
+        """The exact bytes that the approver reads and signs."""
+        row = await self._store.read(lambda s: s.get(BulletinRow, bulletin_id))
+        return row.body if row is not None else (refuse("BUL020", bulletin=bulletin_id),)
+
+    async def approve(
+        self, person: Person, bulletin_id: str, signed: bytes, *, uid: int = NOBODY
+    ) -> Approved | Refusals:
+        """Take the approver's signature, plan the bulletin or put its order in force, and publish that at once."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed))
+
+    async def give_back(self, person: Person, bulletin_id: str, reason: str, *, uid: int = NOBODY) -> Refusals:
+        """Return a submitted bulletin to its author; empty when that is done."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._store.write(lambda s: desk.give_back(s, scene, who, bulletin_id, reason))
+
+    async def all_clear(self, person: Person, bulletin_id: str, *, uid: int = NOBODY) -> Stopped | Refusals:
+        """End an emergency or drill everywhere at once."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: desk.all_clear(s, scene, who, bulletin_id))
+
+    async def withdraw(self, person: Person, bulletin_id: str, reason: str, *, uid: int = NOBODY) -> Stopped | Refusals:
+        """Cancel a bulletin that has not aired yet, or is airing."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: desk.withdraw(s, scene, who, bulletin_id, reason))
+
+    async def stop(
+        self,
+        person: Person,
+        selection: str,
+        bulletin_id: str | None,
+        hold_until: datetime | None,
+        reason: str,
+        *,
+        uid: int = NOBODY,
+    ) -> Stopped | Refusals:
+        """Silence one bulletin, or everything, in the selection at once; by default until its validity ends, or 10
+        minutes.
+        """
+        scene, who = self._scene(), Actor(person, uid)
+        audience = audience_of(scene.network, scene.on, selection)
+        if isinstance(audience, tuple):
+            return audience
+        if audience == Audience():
+            return (refuse("BUL005", audience=selection),)
+        halt = Halt(audience, bulletin_id or "", hold_until, reason)
+        return await self._decide(lambda s: desk.stop(s, scene, who, halt))
+
+    async def bulletins(self) -> tuple[BulletinView, ...]:
+        """The newest bulletins, newest first."""
+        query = select(BulletinRow).order_by(BulletinRow.created.desc(), BulletinRow.id.desc()).limit(NEWEST)
+        rows = await self._store.read(lambda s: s.scalars(query).all())
+        counted = dict(self._intake.committed)
+        stale = [r.id for r in rows if self._heard.get(r.id, (-1, 0))[0] != counted.get(r.id, 0)]
+        if stale:
+            heard = await self._store.read(lambda s: asrun.heard(s, stale))
+            self._heard |= {bulletin: (counted.get(bulletin, 0), heard.get(bulletin, 0)) for bulletin in stale}
+        scene = self._scene()
+        return tuple(self._view(scene, row) for row in rows)
+
+    async def report(self, bulletin_id: str) -> Report | Refusals:
+        """Who was addressed by the bulletin, and what each of them reported."""
+        scene = self._scene()
+
+        def collect(session: Session) -> Report | Refusals:
+            row = session.get(BulletinRow, bulletin_id)
+            if row is None:
+                return (refuse("BUL020", bulletin=bulletin_id),)
+            bulletin = ledger.body_of(row)
+            planned = [Planned(a.id, to_milliseconds(a.start)) for a in ledger.airings(session, bulletin_id)]
+            planned += [
+                Planned(str(o.entry["entry"]), to_milliseconds(o.from_), bulletin.every)
+                for o in ledger.orders(session, bulletin_id)
+            ]
+            devices = [d.id for d in addressed(scene.network, scene.on, bulletin.audience)]
+            return report(bulletin_id, devices, planned, asrun.receipts(session, bulletin_id))
+
+        return await self._store.read(collect)
+
+    async def now_playing(self) -> Mapping[str, DeviceState]:
+        """What every device that has spoken said of itself last."""
+        return dict(self._intake.states)
+
+    def _scene(self) -> Scene:
+        network, now = self._network(), self._clock()
+        return Scene(network, network.on(now.astimezone(TIMEZONE).date()), now)
+
+    async def _sound(self, draft: Draft) -> Content | Refusals:
+        if draft.audio is not None:
+            return await self._library.import_audio(draft.audio)
+        return await self._library.speak(draft.text)
+
+    async def _decide(self, work: Callable[[Session], Done[Decided] | Refusals]) -> Decided | Refusals:
+        """Commit a decision, then publish what it changes: orders first, because somebody waits for them."""
+        outcome = await self._store.write(work)
+        if not isinstance(outcome, Done):
+            return outcome
+        await self._publisher.orders(outcome.changed.targets)
+        await self._publisher.programmes(outcome.changed.units)
+        return outcome.answer
+
+    def _view(self, scene: Scene, row: BulletinRow) -> BulletinView:
+        bulletin = ledger.body_of(row)
+        network, on, expected = self._expected.get(row.id, (None, None, 0))
+        if network is not scene.network or on != scene.on:
+            expected = len(addressed(scene.network, scene.on, bulletin.audience))
+            self._expected[row.id] = scene.network, scene.on, expected
+        return BulletinView(
+            id=row.id,
+            title=row.title,
+            cls=row.cls,
+            tier=row.tier,
+            origin=row.origin,
+            author=row.author,
+            state=State(row.state),
+            audience=row.audience,
+            created=to_milliseconds(row.created),
+            valid_until=to_milliseconds(row.valid_until),
+            duration=bulletin.duration,
+            heard=self._heard.get(row.id, (0, 0))[1],
+            expected=expected,
+        )
+
+    async def _follow(self) -> None:
+        """Once a second: what time brings about by itself, and signed time for devices that have just come online."""
+        loop = asyncio.get_running_loop()
+        told = moved = loop.time() - PROGRAMMES_EVERY
+        connections = 0
+        while True:
+            await self._tick()
+            fresh, connections = self._broker.connections != connections, self._broker.connections
+            if fresh:
+                await self._note_broker(connections)
+            if fresh or self._intake.came_online or loop.time() - told >= TIME_EVERY:
+                self._intake.came_online, told = False, loop.time()
+                await self._publisher.time()
+            if loop.time() - moved >= PROGRAMMES_EVERY:
+                moved = loop.time()
+                await self._publisher.refresh()
+            await asyncio.sleep(TICK)
+
+    async def _tick(self) -> None:
+        now = self._clock()
+        if await self._store.read(lambda s: asrun.due(s, now)):
+            await self._store.write(lambda s: asrun.advance(s, now))
+        if await self._store.read(lambda s: ledger.expired(s, now)):
+            await self._publisher.orders(await self._store.write(lambda s: ledger.expire_entries(s, now)))
+
+    async def _note_broker(self, connections: int) -> None:
+        now, data = self._clock(), {"connections": connections}
+        await self._store.write(
+            lambda s: journal.append(s, now, EventKind.SELF_BROKER, "broker", to="connected", data=data)
+        )
+
+
+def _content_row(content: Content, draft: Draft, now: datetime) -> ContentRow:
+    return ContentRow(
+        sha=content.sha,
+        size=content.size,
+        duration_ms=content.duration_ms,
+        codec="opus",
+        created=now,
+        lufs=content.lufs,
+        title=draft.title,
+        source=content.source,
+    )
