@@ -41,6 +41,8 @@ SILENT = -55.0
 """LUFS below which there is nothing to amplify but noise."""
 LEAST = 0.5
 """Seconds. Integrated loudness is undefined below 0.4 s, the length of its measuring block."""
+SLACK = 0.2
+"""Seconds that a file may claim too many: encoders count their own delay."""
 LONGEST = 30 * 60
 PROBE_TIMEOUT = 20.0
 DECODE_TIMEOUT = 600.0
@@ -217,18 +219,21 @@ async def _declared_seconds(given: Input) -> float | Diagnostic | None:
         streams = found["streams"]
     except (ValueError, KeyError):
         return fault("AUD002", given.place, file=given.name)
-    if not done.ok or not any(stream.get("codec_type") == "audio" for stream in streams):
+    track = next((stream for stream in streams if stream.get("codec_type") == "audio"), None)
+    if not done.ok or track is None:
         return fault("AUD002", given.place, file=given.name)
     if "Estimating duration" in done.tail:
         return None
+    # beside a picture the file's length may be the picture's
+    whole = found["format"].get("duration", "") if len(streams) == 1 else ""
     with contextlib.suppress(ValueError):
-        return float(found["format"].get("duration", ""))
+        return float(track.get("duration", whole))
     return None
 
 
 def _refusal(given: Input, measured: Measured, declared: float | None) -> Diagnostic | None:
     seconds = round(measured.seconds, 2)
-    if declared is not None and seconds < declared * 0.98 - LEAST:
+    if declared is not None and seconds < declared * 0.98 - SLACK:
         detail = f"{seconds} s of {declared:.2f} s can be decoded"
         return fault("AUD003", given.place, file=given.name, detail=detail)
     if measured.errors > DAMAGE:
@@ -264,6 +269,8 @@ async def _measure(given: Input) -> Measured | Diagnostic:
         return fault("AUD008", given.place, tool="ffmpeg", detail=done.reason)
     if not done.ok or loudness is None or peak is None or not times:
         return fault("AUD003", given.place, file=given.name, detail=done.reason)
+    if "CRC mismatch" in done.tail:
+        return fault("AUD003", given.place, file=given.name, detail="a page's checksum is wrong")
     errors = len(re.findall(r"\[error\]", done.tail))
     return Measured(float(loudness[1]), float(peak[1]), int(times[-1]) / 1e6, errors)
 

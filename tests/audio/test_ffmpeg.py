@@ -22,8 +22,8 @@ def running(pid: int) -> bool:
 
 async def written(path: Path) -> list[int]:
     async with asyncio.timeout(30):
-        while not content(path).endswith("\n"):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 (another process writes the file)
+        while not content(path).endswith("\n"):  # noqa: ASYNC110 (another process writes it)
+            await asyncio.sleep(0.01)
     return [int(pid) for pid in content(path).split()]
 
 
