@@ -117,6 +117,9 @@ class Given:
 _NO_QUOTE = "CFG005"
 """The code of a bad store URL, which is not shown: it may hold a password."""
 
+PASSPHRASE = "LOA_ROOT_PASSPHRASE"  # noqa: S105 (the variable's name, not a password)
+"""Unlocks the root key for one command; a secret and therefore no setting."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -290,7 +293,7 @@ def _environment(environ: Mapping[str, str], found: list[Diagnostic]) -> Iterato
     for variable in sorted(environ):
         if variable in names:
             yield Given(names[variable], environ[variable], Place(variable), Path())
-        elif variable.startswith("LOA_"):
+        elif variable.startswith("LOA_") and variable != PASSPHRASE:
             # another program may own the name, so this does not stop the command
             found.append(_unknown(variable, Place(variable), list(names), Severity.WARNING))
 

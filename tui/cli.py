@@ -47,6 +47,7 @@ VERBS: Mapping[str, Verb] = {
     "all-clear": Verb("bulletins", N_("end an emergency")),
     "bulletins": Verb("bulletins", N_("bulletins and their states")),
     "report": Verb("bulletins", N_("who heard a bulletin, and who did not")),
+    "as-run": Verb("bulletins", N_("what the devices played, from when to when")),
     "tui": Verb("tui", N_("the operator's screens")),
 }
 

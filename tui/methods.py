@@ -291,6 +291,31 @@ class Report:
     devices: tuple[ReportRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AsRun:
+    """One receipt: what a device played from when to when, from which ``offset`` of the item; ``level`` in dBFS."""
+
+    id: str
+    device: str
+    bulletin: str
+    airing: str
+    repeat: int
+    content: str
+    started: int
+    ended: int
+    offset: int
+    result: str
+    reason: str
+    level: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AsRunLog:
+    """Oldest first."""
+
+    receipts: tuple[AsRun, ...]
+
+
 HELLO = Method("hello", Nothing, HubInfo)
 OVERVIEW = Method("overview", Nothing, Overview)
 WATCH = Method("watch", Nothing, Overview, stream=True)
@@ -305,3 +330,4 @@ RETURN = Method("return", Return, Nothing)
 STOP = Method("stop", Stop, Stopped)
 ALL_CLEAR = Method("all_clear", BulletinId, Stopped)
 REPORT = Method("report", BulletinId, Report)
+AS_RUN = Method("as_run", Since, AsRunLog)

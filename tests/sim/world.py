@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class World:
-    """One run of Loa in ``folder``; ``receivers`` are the devices that are real programs, the others answer SNMP only."""
+    """One run of Loa in ``folder``; ``receivers`` are the devices that are real programs; all answer SNMP."""
 
     folder: Path
     receivers: tuple[DeviceId, ...]
@@ -122,7 +122,7 @@ class World:
             raise Broken(f"the inventory has {len(diagnostics)} errors")
         return network
 
-    def output(self, device: DeviceId) -> Path:
+    def output(self, device: str) -> Path:
         return self.folder / "receivers" / device / "heard.pcm"
 
     # -- life

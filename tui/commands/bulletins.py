@@ -11,10 +11,22 @@ import click
 from inventory.diagnostics import Diagnostic
 from inventory.model import UnitId
 from nms.i18n import N_, decimal
-from tui.commands.context import FAILED, Session, emit_json, existing, fail, parse_time, report, session, show_problems
+from tui.commands.context import (
+    FAILED,
+    Session,
+    emit_json,
+    existing,
+    fail,
+    parse_time,
+    past,
+    report,
+    session,
+    show_problems,
+)
 from tui.methods import (
     ALL_CLEAR,
     APPROVE,
+    AS_RUN,
     BODY,
     BULLETINS,
     PREVIEW,
@@ -29,6 +41,7 @@ from tui.methods import (
     Preview,
     Push,
     Return,
+    Since,
     Stop,
 )
 from tui.views import bulletins
@@ -236,3 +249,17 @@ def report_verb(ctx: click.Context, bulletin: str, as_json: bool) -> None:
         return
     for line in bulletins.report_lines(answer, call.translate):
         click.echo(line)
+
+
+@click.command("as-run", help="What the devices played: the receipts of the last hour, or since a time.")
+@click.option("--since", metavar="TIME", help="17:00, or 2024-10-01T17:00")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def as_run_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
+    call = session(ctx)
+    rows = call.ask(AS_RUN, Since(past(since, call.now(), call.translate))).receipts
+    if as_json:
+        emit_json({"receipts": [bulletins.as_run_json(row) for row in rows]})
+        return
+    for row in rows:
+        click.echo(bulletins.as_run_line(row, call.translate))

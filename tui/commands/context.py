@@ -143,6 +143,14 @@ def parse_time(text: str, now: datetime, translate: Callable[[str], str]) -> dat
     return at if at.utcoffset() is not None else at.replace(tzinfo=VIETNAM)
 
 
+def past(text: str | None, now: datetime, translate: Callable[[str], str]) -> int:
+    """A time gone by in Unix milliseconds: an hour ago if not given; ``17:00`` means the last 17:00."""
+    if text is None:
+        return int((now - timedelta(hours=1)).timestamp() * 1000)
+    at = parse_time(text, now, translate)
+    return int((at if at <= now else at - timedelta(days=1)).timestamp() * 1000)
+
+
 def emit_json(document: Mapping[str, Any]) -> None:
     """One JSON document with its format version, on stdout."""
     click.echo(json.dumps({"format_version": FORMAT_VERSION, **document}, ensure_ascii=False, indent=1))

@@ -10,10 +10,10 @@ import click
 
 from inventory.diagnostics import Diagnostic
 from nms.i18n import N_, number
+from nms.settings import PASSPHRASE
 from tui.commands.context import DONE, FAILED, Session, report, session
 from tui.views.times import milliseconds
 
-PASSPHRASE = "LOA_ROOT_PASSPHRASE"  # noqa: S105 (the variable's name, not a password)
 BUNDLE = "policies.bundle"
 """The signed policies, in the keys folder, from where the hub hands them out."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from nms.i18n import N_
-from tui.commands.context import UNREACHABLE, emit_json, parse_time, session
+from tui.commands.context import UNREACHABLE, emit_json, past, session
 from tui.methods import DEVICES, EVENTS, OVERVIEW, Nothing, Select, Since
 from tui.views import status
-from tui.views.times import milliseconds, rfc3339
+from tui.views.times import rfc3339
 
 LOST = ("down", "unreachable")
 
@@ -46,11 +46,7 @@ def status_verb(ctx: click.Context, selection: tuple[str, ...], as_json: bool) -
 @click.pass_context
 def events_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
     call = session(ctx)
-    now = call.now()
-    at = milliseconds(now) - 3_600_000 if since is None else milliseconds(parse_time(since, now, call.translate))
-    if at > milliseconds(now):
-        at -= 24 * 3_600_000
-    rows = call.ask(EVENTS, Since(at)).events
+    rows = call.ask(EVENTS, Since(past(since, call.now(), call.translate))).events
     if as_json:
         emit_json(
             {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nms.i18n import N_, decimal
-from tui.methods import BulletinRow, Report, ReportRow
+from tui.methods import AsRun, BulletinRow, Report, ReportRow
 from tui.views.times import clock, rfc3339, shown
-from tui.views.words import BULLETIN_STATES, CLASSES, RESULTS, TIERS
+from tui.views.words import BULLETIN_STATES, CLASSES, PLAYED, RESULTS, TIERS
 
 Translate = Callable[[str], str]
 MAX_UNHEARD = 20
@@ -43,7 +43,7 @@ def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
 def report_lines(report: Report, translate: Translate) -> Iterator[str]:
     """How many heard it, how late it started, and everyone who did not, with whom to call."""
     row = report.row
-    heard = report.counts.get("played", 0)
+    heard = report.counts.get("heard", 0)
     yield f"{row.title} ({translate(CLASSES[row.cls])}, {translate(BULLETIN_STATES.get(row.state, row.state))})"
     parts = [f"{translate(RESULTS[k])} {n}" for k, n in report.counts.items() if n and k in RESULTS]
     yield translate(N_("heard by {heard} of {expected} clusters")).format(heard=heard, expected=row.expected) + (
@@ -53,7 +53,7 @@ def report_lines(report: Report, translate: Translate) -> Iterator[str]:
         yield translate(N_("start latency: median {p50} s, 99 % within {p99} s")).format(
             p50=decimal(report.latency_p50 / 1000, 3), p99=decimal(report.latency_p99 / 1000, 3)
         )
-    unheard = [r for r in report.devices if r.result != "played"]
+    unheard = [r for r in report.devices if r.result != "heard"]
     for device in unheard[:MAX_UNHEARD]:
         yield "  " + _unheard(device, translate)
     if len(unheard) > MAX_UNHEARD:
@@ -88,4 +88,26 @@ def report_json(report: Report) -> Mapping[str, Any]:
             }
             for r in report.devices
         ],
+    }
+
+
+def as_run_line(row: AsRun, translate: Translate) -> str:
+    result = translate(PLAYED.get(row.result, row.result)) + (f" ({row.reason})" if row.reason else "")
+    return f"{clock(row.started)}–{clock(row.ended)}  {row.device:<11} {row.bulletin}  {result}"
+
+
+def as_run_json(row: AsRun) -> Mapping[str, Any]:
+    return {
+        "id": row.id,
+        "device": row.device,
+        "bulletin": row.bulletin,
+        "airing": row.airing,
+        "repeat": row.repeat,
+        "content": row.content,
+        "started": rfc3339(row.started),
+        "ended": rfc3339(row.ended),
+        "offset_ms": row.offset,
+        "result": row.result,
+        "reason": row.reason,
+        "level_dbfs": row.level,
     }

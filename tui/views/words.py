@@ -51,9 +51,15 @@ CAUSES: Mapping[str, str] = {
     "device": N_("{name} lost"),
 }
 RESULTS: Mapping[str, str] = {
-    "played": N_("heard"),
+    "heard": N_("heard"),
     "partial": N_("partly heard"),
     "missed": N_("not heard"),
     "refused": N_("refused by the device"),
     "waiting": N_("no receipt yet"),
+}
+PLAYED: Mapping[str, str] = {
+    "played": N_("played"),
+    "partial": N_("played in part"),
+    "missed": N_("not played"),
+    "refused": N_("refused"),
 }

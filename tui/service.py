@@ -1,0 +1,393 @@
+"""What the hub answers: every method of ``tui.methods`` over the monitor, the playout and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from audio import bulletin as rules
+from audio.documents import BulletinClass
+from audio.playout import BulletinView, Playout
+from audio.receipts import Outcome
+from audio.receipts import Report as Heard
+from inventory.diagnostics import Diagnostic
+from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
+from inventory.select import Selection, parse
+from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
+from tui import methods as m
+from tui.hub import Caller, Handler, Refusal, refuse
+from tui.overview import UNKNOWN, Places, unit_rows
+
+if TYPE_CHECKING:
+    from audio.broker import Broker
+    from nms.monitor.loop import Monitor
+
+WATCH_EVERY = 1.0
+BULLETINS_SHOWN = 30
+AS_RUN_MOST = 20_000
+MAX_AUDIO = 64 * 1024 * 1024
+
+
+class HubService:
+    """Answers clients; knows nothing that the inventory, the monitor, the playout or the store do not know."""
+
+    def __init__(
+        self,
+        network: Callable[[], Network],
+        clock: Callable[[], datetime],
+        monitor: Monitor,
+        playout: Playout,
+        broker: Broker,
+        store: Store,
+        version: str,
+    ) -> None:
+        self._network = network
+        self._clock = clock
+        self._monitor = monitor
+        self._playout = playout
+        self._broker = broker
+        self._store = store
+        self._version = version
+        self._started = clock()
+        self._places: Places | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        """Every method by its name."""
+        answers: Iterable[tuple[m.Method[Any, Any], Any]] = (
+            (m.HELLO, self.hello),
+            (m.OVERVIEW, self.overview),
+            (m.DEVICES, self.devices),
+            (m.EVENTS, self.events),
+            (m.BULLETINS, self.bulletins),
+            (m.PREVIEW, self.preview),
+            (m.SUBMIT, self.submit),
+            (m.BODY, self.body),
+            (m.APPROVE, self.approve),
+            (m.RETURN, self.give_back),
+            (m.STOP, self.stop),
+            (m.ALL_CLEAR, self.all_clear),
+            (m.REPORT, self.report),
+            (m.AS_RUN, self.as_run),
+        )
+        found = {method.name: Handler(method, answer=answer) for method, answer in answers}
+        found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
+        return found
+
+    # -- what is
+
+    async def hello(self, caller: Caller, _: m.Nothing) -> m.HubInfo:
+        places = self._where()
+        return m.HubInfo(
+            version=self._version,
+            province=places.network.province,
+            name=places.network.name,
+            on=places.on.isoformat(),
+            now=to_milliseconds(self._clock()),
+            started=to_milliseconds(self._started),
+            devices=len(places.devices),
+            person=caller.person.name if caller.person else "",
+        )
+
+    async def overview(self, _: Caller, __: m.Nothing) -> m.Overview:
+        places, snapshot = self._where(), self._monitor.snapshot
+        playing = await self._playing()
+        states = {d: str(h.state) for d, h in snapshot.healths.items()} if snapshot else {}
+        views = await self._playout.bulletins()
+        return m.Overview(
+            now=to_milliseconds(self._clock()),
+            units=unit_rows(places, states, playing),
+            causes=self._causes(places),
+            bulletins=tuple(_bulletin(v) for v in views[:BULLETINS_SHOWN]),
+            sweep=_sweep(snapshot),
+            broker=self._broker.connected,
+        )
+
+    async def watch(self, caller: Caller, nothing: m.Nothing) -> AsyncIterator[m.Overview]:
+        while True:
+            yield await self.overview(caller, nothing)
+            await asyncio.sleep(WATCH_EVERY)
+
+    async def devices(self, _: Caller, params: m.Select) -> m.DeviceRows:
+        places, snapshot = self._where(), self._monitor.snapshot
+        healths = snapshot.healths if snapshot else {}
+        states = {d: str(h.state) for d, h in healths.items()}
+        selection = parse(params.selection, places.network)
+        if not isinstance(selection, Selection):
+            raise refuse(selection)
+        playing = await self._playing()
+        rows = []
+        for device in selection.devices(places.on, lambda d: states.get(d, UNKNOWN)):
+            health = healths.get(device.id)
+            values = snapshot.values(device.id) if snapshot else {}
+            rows.append(
+                m.DeviceRow(
+                    device=device.id,
+                    kind=str(device.kind),
+                    name=device.name,
+                    commune=places.tier_of(device.id, Tier.COMMUNE),
+                    district=places.tier_of(device.id, Tier.DISTRICT),
+                    hamlet=places.hamlet(device),
+                    uplink=device.uplink or "",
+                    state=states.get(device.id, UNKNOWN),
+                    cause=(health.cause or "") if health else "",
+                    since=to_milliseconds(health.since) if health else 0,
+                    playing=playing.get(device.id, ""),
+                    values={k: str(v) for k, v in values.items()},
+                )
+            )
+        return m.DeviceRows(tuple(rows))
+
+    async def events(self, _: Caller, params: m.Since) -> m.EventRows:
+        def query(session: Session) -> tuple[m.EventRow, ...]:
+            wanted = select(EventRow).where(EventRow.at >= from_milliseconds(params.at))
+            rows = session.scalars(wanted.order_by(EventRow.at.desc(), EventRow.id.desc()).limit(params.limit)).all()
+            return tuple(
+                m.EventRow(r.id, to_milliseconds(r.at), r.subject, r.kind, r.from_, r.to, r.cause)
+                for r in reversed(rows)
+            )
+
+        return m.EventRows(await self._store.read(query))
+
+    # -- bulletins
+
+    async def bulletins(self, _: Caller, __: m.Nothing) -> m.BulletinRows:
+        return m.BulletinRows(tuple(_bulletin(v) for v in await self._playout.bulletins()))
+
+    async def preview(self, caller: Caller, push: m.Push) -> m.Preview:
+        places, snapshot = self._where(), self._monitor.snapshot
+        draft = self._draft(caller, push, None)
+        problems = rules.checks(places.network, places.on, draft, self._clock())
+        audience = rules.audience_of(places.network, places.on, draft.audience)
+        meant = rules.addressed(places.network, places.on, audience) if not isinstance(audience, tuple) else ()
+        lost = [
+            d
+            for d in meant
+            if snapshot and (h := snapshot.healths.get(d.id)) and str(h.state) in ("down", "unreachable")
+        ]
+        communes = sorted({places.tier_of(d.id, Tier.COMMUNE) for d in meant})
+        # a form is checked while it is being filled in: what is still empty is no mistake yet
+        shown = [d for d in problems if d.code not in _UNFINISHED]
+        return m.Preview(
+            area=_area(places.network, draft.audience, draft.origin),
+            devices=len(meant),
+            lost=len(lost),
+            communes=tuple(communes),
+            problems=refuse(tuple(shown)).problems,
+        )
+
+    async def submit(self, caller: Caller, push: m.Push) -> m.Submitted:
+        person = caller.known()
+        with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
+            draft = self._draft(caller, push, _audio(push, Path(folder)))
+            made = _done(await self._playout.submit(person, draft, uid=caller.uid))
+        return m.Submitted(made.bulletin, made.content.duration_ms, made.content.lufs, made.content.source)
+
+    async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
+        data = _done(await self._playout.body(params.bulletin))
+        row = await self._row(params.bulletin)
+        return m.Body(row, 1, base64.b64encode(data).decode())
+
+    async def approve(self, caller: Caller, params: m.Approve) -> m.Approved:
+        person = caller.known()
+        signed = _decoded(params.signed)
+        done = _done(await self._playout.approve(person, params.bulletin, signed, uid=caller.uid))
+        return m.Approved(done.starts, done.homeless)
+
+    async def give_back(self, caller: Caller, params: m.Return) -> m.Nothing:
+        refused = await self._playout.give_back(caller.known(), params.bulletin, params.reason, uid=caller.uid)
+        if refused:
+            raise refuse(refused)
+        return m.Nothing()
+
+    async def stop(self, caller: Caller, params: m.Stop) -> m.Stopped:
+        until = from_milliseconds(params.hold_until) if params.hold_until else None
+        done = await self._playout.stop(
+            caller.known(), params.selection, params.bulletin or None, until, params.reason, uid=caller.uid
+        )
+        return m.Stopped(_done(done).targets)
+
+    async def all_clear(self, caller: Caller, params: m.BulletinId) -> m.Stopped:
+        done = await self._playout.all_clear(caller.known(), params.bulletin, uid=caller.uid)
+        return m.Stopped(_done(done).targets)
+
+    async def report(self, _: Caller, params: m.BulletinId) -> m.Report:
+        heard: Heard = _done(await self._playout.report(params.bulletin))
+        row = await self._row(params.bulletin)
+        devices = tuple(self._outcome(o) for o in heard.outcomes)
+        return m.Report(row, {str(k): n for k, n in heard.counts.items()}, heard.p50, heard.p99, devices)
+
+    async def as_run(self, _: Caller, params: m.Since) -> m.AsRunLog:
+        def query(session: Session) -> tuple[m.AsRun, ...]:
+            wanted = select(ReceiptRow).where(ReceiptRow.received >= from_milliseconds(params.at))
+            rows = session.scalars(wanted.order_by(ReceiptRow.started, ReceiptRow.id).limit(AS_RUN_MOST))
+            return tuple(_as_run(row) for row in rows)
+
+        return m.AsRunLog(await self._store.read(query))
+
+    # -- what they need
+
+    def _where(self) -> Places:
+        network = self._network()
+        on = self._today(network)
+        if self._places is None or self._places.network is not network or self._places.on != on:
+            self._places = Places(network, on)
+        return self._places
+
+    def _today(self, network: Network) -> date:
+        return network.on(self._clock().astimezone(TIMEZONE).date())
+
+    async def _playing(self) -> dict[str, str]:
+        """Devices that are online and play, with the bulletin."""
+        states = await self._playout.now_playing()
+        return {device: s.bulletin for device, s in states.items() if s.online and s.playing}
+
+    def _causes(self, places: Places) -> tuple[m.CauseRow, ...]:
+        snapshot = self._monitor.snapshot
+        if snapshot is None:
+            return ()
+        rows = []
+        for cause in snapshot.causes:
+            communes = sorted({places.tier_of(d, Tier.COMMUNE) for d in cause.devices})
+            rows.append(
+                m.CauseRow(cause.key, str(cause.kind), to_milliseconds(cause.since), cause.devices, tuple(communes))
+            )
+        return tuple(rows)
+
+    async def _row(self, bulletin: str) -> m.BulletinRow:
+        return next(_bulletin(v) for v in await self._playout.bulletins() if v.id == bulletin)
+
+    def _outcome(self, outcome: Outcome) -> m.ReportRow:
+        places = self._where()
+        device = places.devices.get(DeviceId(outcome.device))
+        return m.ReportRow(
+            device=outcome.device,
+            commune=places.tier_of(DeviceId(outcome.device), Tier.COMMUNE),
+            hamlet=places.hamlet(device) if device else "",
+            result=str(outcome.heard),
+            reason=outcome.reason,
+            started=outcome.at or 0,
+            latency=outcome.latency,
+            contact=places.contact(device) if device else "",
+        )
+
+    def _draft(self, caller: Caller, push: m.Push, audio: Path | None) -> rules.Draft:
+        network = self._network()
+        unit = network.units.get(UnitId(push.origin))
+        tier = unit.tier if unit else Tier.COMMUNE
+        if push.cls not in list(BulletinClass):
+            raise Refusal(
+                m.Problem("CFG102", "there is no class '{cls}'", "normal, priority or emergency", {"cls": push.cls})
+            )
+        return rules.Draft(
+            tier=tier,
+            origin=UnitId(push.origin),
+            author=caller.known().id,
+            cls=BulletinClass(push.cls),
+            title=push.title,
+            audience=push.audience or f"{tier}={push.origin}",
+            text=push.text,
+            audio=audio,
+            valid_from=_moment(push.valid_from),
+            valid_until=_moment(push.valid_until),
+            play_now=push.play_now,
+            repeats=push.repeats,
+            volume=push.volume,
+            authority=push.authority,
+        )
+
+
+_UNFINISHED = ("BUL006", "BUL011")
+
+
+def _done(outcome: Any) -> Any:
+    """The result, or the refusal it is."""
+    if isinstance(outcome, tuple) and outcome and isinstance(outcome[0], Diagnostic):
+        raise refuse(outcome)
+    return outcome
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Refusal(
+            m.Problem("CFG102", "the request does not fit: {detail}", "use the hub's own version", {"detail": "base64"})
+        ) from None
+
+
+def _audio(push: m.Push, folder: Path) -> Path | None:
+    """The uploaded recording as a file of the hub's own; its name is only a name."""
+    if not push.audio:
+        return None
+    data = _decoded(push.audio)
+    if len(data) > MAX_AUDIO:
+        raise Refusal(m.Problem("CFG102", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
+    path = folder / (Path(push.audio_name).name or "recording")
+    path.write_bytes(data)
+    return path
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+
+
+def _area(network: Network, audience: str, origin: UnitId) -> str:
+    """The audience's own name: the one unit it names, else the origin's; without its type word."""
+    selection = parse(audience, network)
+    units = selection.units if isinstance(selection, Selection) else None
+    unit = network.units.get(units[0] if units and len(units) == 1 else origin)
+    return (unit.aliases[0] if unit.aliases else unit.name) if unit else ""
+
+
+def _bulletin(view: BulletinView) -> m.BulletinRow:
+    return m.BulletinRow(
+        id=view.id,
+        title=view.title,
+        cls=view.cls,
+        tier=view.tier,
+        origin=view.origin,
+        author=view.author,
+        state=str(view.state),
+        audience=view.audience,
+        created=view.created,
+        valid_until=view.valid_until,
+        duration=view.duration,
+        heard=view.heard,
+        expected=view.expected,
+    )
+
+
+def _sweep(snapshot: Any) -> m.SweepRow | None:
+    if snapshot is None:
+        return None
+    stats = snapshot.stats
+    return m.SweepRow(
+        to_milliseconds(snapshot.at), stats.seconds, stats.targets, stats.answered, stats.refused, stats.dropped
+    )
+
+
+def _as_run(row: ReceiptRow) -> m.AsRun:
+    started, ended = row.started or row.received, row.ended or row.received
+    return m.AsRun(
+        id=row.id,
+        device=row.device,
+        bulletin=row.bulletin,
+        airing=row.airing,
+        repeat=row.repeat,
+        content=row.content or "",
+        started=to_milliseconds(started),
+        ended=to_milliseconds(ended),
+        offset=row.offset_ms,
+        result=row.result,
+        reason=row.reason,
+        level=row.lufs,
+    )
