@@ -141,15 +141,13 @@ class Library:
     def _keep(self, given: Input, measured: Measured, encoded: Path) -> Content:
         data = encoded.read_bytes()
         sha = hashlib.sha256(data).hexdigest()
-        if self.path(sha) is None:
-            target = self._folder / sha[:2] / sha
-            target.parent.mkdir(exist_ok=True)
-            _sync(encoded)
-            encoded.rename(target)
-            _sync(target.parent)
-            _sync(self._folder)
-        else:
-            encoded.unlink()
+        target = self._folder / sha[:2] / sha
+        target.parent.mkdir(exist_ok=True)
+        _sync(encoded)
+        # replacing equal bytes by equal bytes, or what a failing disk has made of them
+        encoded.replace(target)
+        _sync(target.parent)
+        _sync(self._folder)
         length = decoded_ms(data)
         return Content(sha, len(data), length, measured.lufs, measured.peak, given.kind, given.name)
 

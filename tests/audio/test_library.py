@@ -164,6 +164,15 @@ async def test_equal_input_is_stored_once(library: Library, voice: Path, tmp_pat
     assert stored(tmp_path / "library") == [library.path(first.sha)]
 
 
+async def test_what_the_disk_has_spoilt_is_mended_by_the_next_import(library: Library, voice: Path) -> None:
+    content = await added(library, voice)
+    path = library.path(content.sha)
+    assert path is not None
+    path.write_bytes(b"spoilt")
+    assert await added(library, voice) == content
+    check(library, content)
+
+
 async def test_bitrate_is_the_callers(library: Library, voice: Path) -> None:
     usual = await added(library, voice)
     lean = await library.import_audio(voice, bitrate=16_000)
