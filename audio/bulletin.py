@@ -185,7 +185,7 @@ def validity(draft: Draft, now: datetime) -> tuple[datetime, datetime]:
 
 def audience_of(network: Network, on: date, text: str) -> Audience | tuple[Diagnostic, ...]:
     """The selection as it is signed: units or groups where it is nothing else, otherwise its loudspeakers by id."""
-    selection = select.parse(text, network)
+    selection = select.parse(text, network, on)
     if isinstance(selection, tuple):
         return selection
     if selection.units:
