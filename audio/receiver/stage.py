@@ -72,7 +72,7 @@ class Stage:
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
     def begin(self, play: Play, what: Round, at: int | None, remains: int) -> None:
-        """Puts ``remains`` ms of ``play`` on the air, as of ``at`` (None: of now). Raises SoundError and plays nothing."""
+        """Puts ``remains`` ms of ``play`` on the air as of ``at`` (None: now). Raises SoundError and plays nothing."""
         self.prepare(play, what)
         ready, self._ready = self._ready, None
         assert ready is not None

@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio.documents import (
+    Airing,
+    Audience,
+    Bulletin,
+    BulletinClass,
+    Ceilings,
+    ContentKind,
+    NowKind,
+    Policy,
+    Quiet,
+    Resume,
+    Span,
+)
+from audio.timetable import (
+    FOREVER,
+    GAP,
+    MINUTE,
+    RESUME_WITHIN,
+    Item,
+    Order,
+    Segment,
+    Wanted,
+    is_quiet,
+    missed,
+    place,
+    quiet_begins,
+    what_plays,
+)
+
+NOON = 1_727_758_800_000
+"""2024-10-01 12:00 +07:00."""
+NINE = NOON + 9 * 60 * MINUTE
+POLICY = Policy("d", ("c", "p"), ("g",), (), (Quiet(21 * 60, 5 * 60),), (), Ceilings(80, 60, 100))
+BULLETIN = Bulletin(
+    "b",
+    1,
+    BulletinClass.NORMAL,
+    ContentKind.RECORDING,
+    "commune",
+    "c",
+    "t",
+    "f" * 64,
+    60_000,
+    Audience(("p",)),
+    0,
+    FOREVER,
+)
+
+
+def item(start: int, duration: int = 60_000, name: str = "a", latest: int = FOREVER, **changes: object) -> Item:
+    bulletin = replace(BULLETIN, id=name, duration=duration, **changes)  # type: ignore[arg-type] # fields by name
+    return Item(Airing(name, name, 0, start, latest), bulletin)
+
+
+def order(
+    start: int, until: int, kind: NowKind = NowKind.EMERGENCY, name: str = "e", duration: int = 10_000, every: int = 0
+) -> Order:
+    if kind is NowKind.STOP:
+        return Order(name, kind, "", start, until)
+    bulletin = replace(BULLETIN, id=name, cls=BulletinClass.EMERGENCY, duration=duration, siren=5_000, every=every)
+    return Order(name, kind, name, start, until, bulletin)
+
+
+def plays(
+    items: Sequence[Item] = (), orders: Sequence[Order] = (), history: Sequence[Segment] = (), now: int = NOON
+) -> tuple[str, int] | None:
+    play = what_plays(items, orders, history, now, POLICY).play
+    return None if play is None else (play.airing, play.offset)
+
+
+CUT = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
+
+
+@pytest.mark.parametrize(
+    ("items", "orders", "history", "now", "expected"),
+    [
+        pytest.param([], [], [], NOON, None, id="nothing"),
+        pytest.param([item(NOON)], [], [], NOON - 1, None, id="not yet"),
+        pytest.param([item(NOON)], [], [], NOON, ("a", 0), id="at its start"),
+        pytest.param([item(NOON)], [], [], NOON + 5_000, ("a", 0), id="late, whole, if it fits"),
+        pytest.param([item(NOON, latest=NOON + 60_000)], [], [], NOON + 1, None, id="late and does not fit"),
+        pytest.param([item(NOON, audience=Audience(("x",)))], [], [], NOON, None, id="not for us"),
+        pytest.param([item(NOON, audience=Audience((), ("g",)))], [], [], NOON, ("a", 0), id="for our group"),
+        pytest.param([item(NOON, valid_until=NOON + 59_999)], [], [], NOON, None, id="over its validity"),
+        pytest.param([item(NINE)], [], [], NINE, None, id="in the quiet hours"),
+        pytest.param([item(NINE - 59_999)], [], [], NINE - 59_999, None, id="reaching into the quiet hours"),
+        pytest.param([item(NOON)], [order(NOON, FOREVER)], [], NOON, ("e", 0), id="an emergency first"),
+        pytest.param([], [order(NINE, FOREVER)], [], NINE, ("e", 0), id="an emergency in the quiet hours"),
+        pytest.param([], [order(NINE, FOREVER, NowKind.DRILL)], [], NINE, None, id="no drill in the quiet hours"),
+        pytest.param([item(NOON)], [order(NOON, FOREVER, NowKind.DRILL)], [], NOON, ("e", 0), id="a drill by day"),
+        pytest.param([], [order(NOON, NOON + 1_000)], [], NOON + 1_000, None, id="an emergency that is over"),
+        pytest.param(
+            [item(NOON)],
+            [order(NOON, FOREVER)],
+            [Segment("e", 0, NOON, 0, NOON + 15_000)],
+            NOON + 15_000,
+            None,
+            id="silence while an emergency is in force",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER, every=600_000)],
+            [Segment("e", 0, NOON, 0, NOON + 15_000)],
+            NOON + 600_000,
+            ("e", 0),
+            id="an emergency's next round",
+        ),
+        pytest.param(
+            [item(NOON)],
+            [order(NOON + 1, FOREVER, NowKind.STOP, "s")],
+            [Segment("a", 0, NOON, 0)],
+            NOON + 1,
+            None,
+            id="a stop silences what plays",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER), order(NOON + 1, FOREVER, NowKind.STOP, "s")],
+            [],
+            NOON + 1,
+            None,
+            id="a stop silences an earlier emergency",
+        ),
+        pytest.param(
+            [],
+            [order(NOON + 2, FOREVER), order(NOON + 1, FOREVER, NowKind.STOP, "s")],
+            [],
+            NOON + 2,
+            ("e", 0),
+            id="an emergency after a stop plays",
+        ),
+        pytest.param([item(NOON)], [], [Segment("a", 0, NOON, 0)], NOON + 7_000, ("a", 7_000), id="goes on"),
+        pytest.param([item(NOON)], [], [CUT], NOON + 30_000, ("a", 20_000), id="the remainder after an interruption"),
+        pytest.param(
+            [item(NOON)], [], [CUT], NOON + 20_000 + RESUME_WITHIN, ("a", 20_000), id="the remainder within two minutes"
+        ),
+        pytest.param([item(NOON)], [], [CUT], NOON + 20_001 + RESUME_WITHIN, None, id="no remainder after two minutes"),
+        pytest.param(
+            [item(NOON, latest=NOON + 69_999)], [], [CUT], NOON + 30_000, None, id="no remainder that does not fit"
+        ),
+        pytest.param(
+            [item(NOON), item(NOON + 69_999, name="z")],
+            [],
+            [CUT],
+            NOON + 30_000,
+            None,
+            id="no remainder into the next item",
+        ),
+        pytest.param(
+            [item(NOON, resume=Resume.RESTART)], [], [CUT], NOON + 30_000, ("a", 0), id="the whole again if so signed"
+        ),
+        pytest.param([item(NOON, resume=Resume.DROP)], [], [CUT], NOON + 30_000, None, id="dropped if so signed"),
+        pytest.param([item(NOON)], [], [replace(CUT, cut=False)], NOON + 30_000, None, id="stopped is not resumed"),
+    ],
+)
+def test_what_plays(
+    items: list[Item], orders: list[Order], history: list[Segment], now: int, expected: tuple[str, int] | None
+) -> None:
+    assert plays(items, orders, history, now) == expected
+
+
+def test_an_exception_of_the_policy_opens_the_quiet_hours() -> None:
+    opened = replace(POLICY, exceptions=(Span(NINE, NINE + MINUTE),))
+    assert what_plays([item(NINE)], [], [], NINE, opened).play is not None
+    assert not is_quiet(NINE, opened)
+    assert is_quiet(NINE + MINUTE, opened)
+    assert quiet_begins(NINE - MINUTE, opened) == NINE + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("minute", "quiet"), [(4 * 60 + 59, True), (5 * 60, False), (20 * 60 + 59, False), (21 * 60, True), (0, True)]
+)
+def test_quiet_hours_cross_midnight(minute: int, quiet: bool) -> None:
+    at = NOON - 12 * 60 * MINUTE + minute * MINUTE
+    assert is_quiet(at, POLICY) is quiet
+    assert (quiet_begins(at, POLICY) == at) is quiet
+
+
+def test_missed_names_what_has_lost_its_last_chance_and_nothing_else() -> None:
+    late, heard, coming = item(NOON, latest=NOON + 70_000), item(NOON, name="h"), item(NOON + MINUTE, name="n")
+    history = [Segment("h", 0, NOON, 0, NOON + 60_000)]
+    assert missed([late, heard, coming], history, NOON + 10_000, POLICY) == (late,)
+    assert missed([late], history, NOON + 10_000, POLICY) == ()
+    assert missed([late], history, NOON + 10_001, POLICY) == (late,)
+    assert missed([late], history, NOON + 10_001, POLICY, since=NOON + 1) == ()
+
+
+# --- a device, simulated from its own history ---
+
+
+@dataclass(frozen=True)
+class World:
+    items: tuple[Item, ...]
+    orders: tuple[Order, ...]
+    outages: tuple[tuple[int, int], ...]
+    start: int
+    end: int
+
+
+SECOND = 1_000
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    start = draw(st.sampled_from([NOON, NINE - 5 * MINUTE, NINE]))
+    seconds = st.integers(0, 600)
+    items = []
+    for number in range(draw(st.integers(0, 5))):
+        begins = start + draw(seconds) * SECOND
+        length = draw(st.integers(5, 150)) * SECOND
+        latest = begins + length + draw(st.integers(0, 300)) * SECOND
+        resume = draw(st.sampled_from(list(Resume)))
+        items.append(item(begins, length, f"a{number}", latest, resume=resume))
+    orders = []
+    for number in range(draw(st.integers(0, 3))):
+        begins = start + draw(seconds) * SECOND
+        kind = draw(st.sampled_from(list(NowKind)))
+        ends = begins + draw(st.integers(1, 200)) * SECOND
+        orders.append(order(begins, ends, kind, f"o{number}", draw(st.integers(1, 60)) * SECOND, every=70 * SECOND))
+    outages = [
+        (start + at * SECOND, start + (at + length) * SECOND)
+        for at, length in draw(st.lists(st.tuples(seconds, st.integers(1, 200)), max_size=2))
+    ]
+    return World(tuple(items), tuple(orders), tuple(outages), start, start + 15 * MINUTE)
+
+
+@dataclass
+class Heard:
+    play: tuple[str, int]
+    began: int
+    offset: int
+    ended: int
+    cut: bool
+
+
+def simulate(world: World) -> list[Heard]:
+    """What a device does that asks when it is told to, whose history is its only memory, and that loses power."""
+    history: list[Segment] = []
+    ends = 0
+    now = world.start
+    while now < world.end:
+        outage = next((o for o in world.outages if o[0] <= now < o[1]), None)
+        if outage is not None:
+            _close(history, now, cut=True)
+            now = outage[1]
+            continue
+        if history and history[-1].ended is None and now >= ends:
+            _close(history, ends, cut=False)
+        decision = what_plays(world.items, world.orders, history, now, POLICY)
+        assert decision == what_plays(world.items, world.orders, tuple(history), now, POLICY)
+        assert decision.until > now
+        play = decision.play
+        running = history[-1] if history and history[-1].ended is None else None
+        if running and (play is None or (play.airing, play.repeat) != (running.airing, running.repeat)):
+            _close(history, now, cut=decision.reason in ("emergency", "drill", "emergency hold"))
+            running = None
+        if play is not None and running is None:
+            history.append(Segment(play.airing, play.repeat, now, play.offset))
+            ends = play.ends
+        now = min([decision.until, world.end, *(o[0] for o in world.outages if o[0] > now)])
+    _close(history, now, cut=False)
+    return [Heard((s.airing, s.repeat), s.began, s.offset, s.ended or 0, s.cut) for s in history]
+
+
+def _close(history: list[Segment], now: int, *, cut: bool) -> None:
+    if history and history[-1].ended is None:
+        history[-1] = replace(history[-1], ended=now, cut=cut)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_never_two_at_once_and_every_start_but_the_first_is_a_resumption(world: World) -> None:
+    heard = simulate(world)
+    for before, after in pairwise(heard):
+        assert before.ended <= after.began
+    last: dict[tuple[str, int], Heard] = {}
+    for one in heard:
+        before_it = last.get(one.play)
+        if before_it is None:
+            assert one.offset == 0
+        else:
+            assert before_it.cut
+            assert one.began - before_it.ended <= RESUME_WITHIN
+            assert one.offset in (0, before_it.offset + before_it.ended - before_it.began)
+        last[one.play] = one
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_quiet_hours_are_broken_by_emergencies_only(world: World) -> None:
+    emergencies = {o.entry for o in world.orders if o.kind is NowKind.EMERGENCY}
+    for one in simulate(world):
+        if one.play[0] not in emergencies:
+            assert not is_quiet(one.began, POLICY)
+            assert not is_quiet(max(one.began, one.ended - 1), POLICY)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(), st.integers(0, 15 * 60))
+def test_nothing_else_sounds_while_an_emergency_is_in_force(world: World, second: int) -> None:
+    at = world.start + second * SECOND
+    stops = [o for o in world.orders if o.kind is NowKind.STOP and o.start <= at < o.until]
+    alarms = [o for o in world.orders if o.kind is NowKind.EMERGENCY and o.start <= at < o.until]
+    if alarms and not stops:
+        sounding = [h for h in simulate(world) if h.began <= at < h.ended]
+        assert all(h.play[0] in {o.entry for o in alarms} for h in sounding)
+        fresh = what_plays(world.items, world.orders, [], at, POLICY).play
+        assert fresh is not None
+        assert fresh.airing in {o.entry for o in alarms}
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_scheduled_sound_stays_in_its_slot(world: World) -> None:
+    slots = {i.airing.airing: i for i in world.items}
+    for one in simulate(world):
+        slot = slots.get(one.play[0])
+        if slot is not None:
+            assert slot.airing.start <= one.began
+            assert one.ended <= slot.airing.latest
+
+
+# --- placing ---
+
+SPANS = st.builds(
+    lambda start, length: Span(NOON + start * SECOND, NOON + (start + length) * SECOND),
+    st.integers(-600, 3_000),
+    st.integers(1, 600),
+)
+
+
+@st.composite
+def wanted(draw: st.DrawFn) -> tuple[Wanted, ...]:
+    return tuple(
+        Wanted(
+            f"b{number}",
+            draw(st.sampled_from([BulletinClass.NORMAL, BulletinClass.PRIORITY])),
+            draw(st.integers(1, 400)) * SECOND,
+            NOON + draw(st.integers(-500, 500)) * SECOND,
+            NOON + draw(st.integers(500, 4_000)) * SECOND,
+            tuple(range(draw(st.integers(1, 3)))),
+            draw(st.booleans()),
+            draw(st.integers(0, 2)),
+        )
+        for number in range(draw(st.integers(0, 6)))
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(wanted(), st.lists(SPANS, max_size=5), st.lists(SPANS, max_size=4), st.lists(SPANS, max_size=3))
+def test_place_keeps_clear_of_everything(
+    want: tuple[Wanted, ...], taken: list[Span], sessions: list[Span], quiet: list[Span]
+) -> None:
+    before = list(taken)
+    placed, homeless = place(want, taken, sessions, quiet, NOON)
+    assert place(want, taken, sessions, quiet, NOON) == (placed, homeless)
+    assert taken == before
+    by_name = {w.bulletin: w for w in want}
+    mine = [Span(p.start, p.start + by_name[p.bulletin].duration) for p in placed]
+    for number, (one, span) in enumerate(zip(placed, mine, strict=True)):
+        source = by_name[one.bulletin]
+        assert span.start >= max(NOON, source.valid_from)
+        assert span.until <= min(source.valid_until, one.latest)
+        assert not any(_overlap(span, other) for other in [*taken, *quiet, *mine[:number]])
+        if source.sessions:
+            assert any(s.start <= span.start and span.until <= s.until for s in sessions)
+    for want_ in want:
+        starts = [p for p in placed if p.bulletin == want_.bulletin]
+        assert len(starts) == len(want_.repeats) or want_ in homeless
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.until and other.start < one.until
+
+
+def test_place_puts_priority_first_and_leaves_a_gap() -> None:
+    session = Span(NOON, NOON + 10 * MINUTE)
+    normal = Wanted("n", BulletinClass.NORMAL, MINUTE, 0, FOREVER)
+    priority = Wanted("p", BulletinClass.PRIORITY, MINUTE, 0, FOREVER)
+    placed, homeless = place([normal, priority], [], [session], [], NOON)
+    assert [(p.bulletin, p.start) for p in placed] == [("p", NOON), ("n", NOON + MINUTE + GAP)]
+    assert not homeless
+
+
+def test_place_reports_what_finds_no_room() -> None:
+    want = Wanted("n", BulletinClass.NORMAL, MINUTE, 0, FOREVER)
+    assert place([want], [], [Span(NOON, NOON + MINUTE - 1)], [], NOON) == ((), (want,))
