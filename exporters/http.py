@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
@@ -10,10 +11,11 @@ from exporters.metrics import CONTENT_TYPE
 
 
 def app(metrics: Callable[[], str], healthy: Callable[[], bool]) -> web.Application:
-    """``metrics`` gives the exposition text; ``healthy`` is false when the hub should be looked at (503)."""
+    """``metrics`` gives the exposition text, in a thread; not ``healthy`` is a 503."""
 
     async def get_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics().encode(), headers={"Content-Type": CONTENT_TYPE})
+        text = await asyncio.to_thread(metrics)
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def get_health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n") if healthy() else web.Response(status=503, text="stalled\n")
