@@ -20,7 +20,7 @@ def to_ansible(network: Network, on: date) -> dict[str, Any]:
     for device in sorted(network.devices_on(on), key=lambda d: d.id):
         units = {network.units[u].tier: u for u in network.device_chain(device, on)}
         for group in _groups(device, units):
-            groups.setdefault(group, {"hosts": []})["hosts"].append(device.id)
+            groups.setdefault(group, {}).setdefault("hosts", []).append(device.id)
         commune, district = units.get(Tier.COMMUNE), units.get(Tier.DISTRICT)
         if commune is not None and district is not None:
             children = groups.setdefault(_group("district", district), {}).setdefault("children", [])

@@ -147,14 +147,7 @@ def _hamlets(network: Network) -> Iterator[Finding]:
                 "end": str(split.valid_to),
             }
             yield Finding("INV207", hamlet.place, ("memberships",), fields, (split.place,))
-        if explicit(hamlet):
-            yield from _memberships(hamlet)
-
-
-def explicit(hamlet: Hamlet) -> bool:
-    """Whether its memberships say more than "this file's unit, always"."""
-    first = hamlet.memberships[0]
-    return len(hamlet.memberships) > 1 or first.valid_from is not None or first.valid_to is not None
+        yield from _memberships(hamlet)
 
 
 def _memberships(hamlet: Hamlet) -> Iterator[Finding]:

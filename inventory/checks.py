@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, time
 
 from inventory import overlay
-from inventory.check_units import UNIT_CHECKS, explicit
+from inventory.check_units import UNIT_CHECKS
 from inventory.codes import Finding, guess, shown, some
 from inventory.diagnostics import Place
 from inventory.model import Device, DeviceId, DeviceKind, Hamlet, Network, QuietHours, Session, Target, Tier, UnitId
@@ -96,9 +96,10 @@ def _references(draft: Draft) -> Iterator[Reference]:
             yield "INV102", unit.place, ("predecessors", i), predecessor, {}
     for site in draft.sites:
         yield "INV102", site.place, ("unit",), site.unit, {}
+    implied = {site.unit for site in draft.sites}
     for hamlet in network.hamlets.values():
-        if explicit(hamlet):
-            for i, membership in enumerate(hamlet.memberships):
+        for i, membership in enumerate(hamlet.memberships):
+            if membership.unit not in implied:
                 yield "INV102", hamlet.place, ("memberships", i, "unit"), membership.unit, {}
     yield from _top_references(network)
 
@@ -122,7 +123,7 @@ def _unit_references(draft: Draft, guesses: Guesses) -> Iterator[Finding]:
     for code, place, path, unit, fields in _references(draft):
         known = units.get(UnitId(unit))
         if known is None and unit not in draft.declared:
-            yield Finding(code, place, path, {**fields, "id": unit, "guess": guesses(unit, units)})
+            yield Finding(code, place, path, {**fields, "id": unit, "near": guesses(unit, units)})
         elif known is not None and code == "INV111" and known.tier is not Tier.DISTRICT:
             yield _wrong_tier(place, path, unit, known.tier, Tier.DISTRICT)
         elif known is not None and path == ("province",) and known.tier is not Tier.PROVINCE:
@@ -143,7 +144,7 @@ def _devices(draft: Draft, guesses: Guesses) -> Iterator[Finding]:
         if profiles is not None and device.profile not in profiles:
             fields = {"id": shown(device.profile), "known": some(network.profiles)}
             near = guesses(device.profile, network.profiles)
-            yield Finding("INV108", device.place, ("profile",), {**fields, "guess": near})
+            yield Finding("INV108", device.place, ("profile",), {**fields, "near": near})
         yield from _service(device, began)
 
 
@@ -155,7 +156,7 @@ def _uplink(device: Device, draft: Draft, guesses: Guesses) -> Iterator[Finding]
     if modem is None:
         if uplink not in draft.declared:
             known = [d for d in draft.network.devices if d.startswith(f"{device.unit}-M")]
-            yield Finding("INV104", device.place, ("uplink",), {"id": uplink, "guess": guesses(uplink, known)})
+            yield Finding("INV104", device.place, ("uplink",), {"id": uplink, "near": guesses(uplink, known)})
     elif modem.kind is not DeviceKind.MODEM:
         yield Finding("INV105", device.place, ("uplink",), {"id": uplink, "kind": modem.kind}, (modem.place,))
     elif modem.unit != device.unit:
@@ -167,7 +168,7 @@ def _unknown_hamlet(device: Device, draft: Draft, guesses: Guesses) -> Iterator[
     hamlet = device.hamlet or ""
     if hamlet not in draft.declared:
         known = [h for h in draft.network.hamlets if h.startswith(f"{device.unit.split('-')[0]}-")]
-        yield Finding("INV103", device.place, ("hamlet",), {"id": hamlet, "guess": guesses(hamlet, known)})
+        yield Finding("INV103", device.place, ("hamlet",), {"id": hamlet, "near": guesses(hamlet, known)})
 
 
 class Beginnings:
@@ -221,7 +222,7 @@ def _members(draft: Draft, guesses: Guesses) -> Iterator[Finding]:
             for i, member in enumerate(ids):
                 if member not in table and member not in draft.declared:
                     near = [one for one in table if one[:5] == member[:5]]
-                    fields = {"kind": key[:-1], "id": member, "group": group.id, "guess": guesses(member, near)}
+                    fields = {"kind": key[:-1], "id": member, "group": group.id, "near": guesses(member, near)}
                     yield Finding("INV107", group.place, (key, i), fields)
 
 

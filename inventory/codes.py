@@ -8,9 +8,6 @@ from difflib import get_close_matches
 
 from inventory.diagnostics import Diagnostic, Place, Severity
 
-GUESS = "did you mean '{guess}'?"
-"""The fix of every mistake whose fields carry a ``guess``."""
-
 CODES: Mapping[str, tuple[str, str]] = {
     "INV001": ("unknown key '{key}'", "known keys: {known}"),
     "INV002": ("'{key}' is missing in {what}", "add '{key}: …', {form}"),
@@ -100,11 +97,13 @@ class Finding:
 
     def diagnostic(self, place: Place, source: str = "") -> Diagnostic:
         message, fix = CODES[self.code]
+        if self.fields.get("near"):
+            fix = "did you mean '{near}'?"
         return Diagnostic(
             code=self.code,
             place=place,
             message=message,
-            fix=GUESS if self.fields.get("guess") else fix,
+            fix=fix,
             fields=self.fields,
             severity=Severity.WARNING if self.code in WARNINGS else Severity.ERROR,
             related=self.related,

@@ -111,7 +111,7 @@ class Choice:
         found = self.values.get(node.value)
         if found is None:
             near = guess(node.value, self.values)
-            reader.fault("INV005", node, value=shown(node.value), known=", ".join(self.values), guess=near)
+            reader.fault("INV005", node, value=shown(node.value), known=", ".join(self.values), near=near)
         return found
 
     def schema(self) -> dict[str, object]:
@@ -275,7 +275,7 @@ class Record:
 
     def _unknown(self, key: Node, name: str, reader: Reader) -> None:
         near = guess(name, self.readers)
-        reader.fault("INV001", key, key=shown(name) or "?", known=some(self.readers, 40), guess=near)
+        reader.fault("INV001", key, key=shown(name) or "?", known=some(self.readers, 40), near=near)
 
     def whole(self, values: Mapping[str, Any]) -> bool:
         """Whether everything required is present and well formed."""

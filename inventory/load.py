@@ -131,7 +131,7 @@ class _Collector:
         if not self.folder.is_dir():
             self.findings.append(Finding("INV010", Place(str(self.folder)), fields={"folder": str(self.folder)}))
             return
-        self._unexpected("", {f"{name}.yaml" for name in (*REQUIRED, *OPTIONAL)})
+        self._top()
         self._secrets()
         for kind in (*REQUIRED, "trust"):
             if kind in REQUIRED or os.path.lexists(self.folder / f"{kind}.yaml"):
@@ -153,8 +153,11 @@ class _Collector:
     def _listing(self, name: str) -> list[str]:
         if not os.path.lexists(self.folder / name):
             return []
-        self._unexpected(name, None)
-        return [f"{name}/{file}" for file in self._names(name) if file.endswith(".yaml")]
+        names = self._names(name)
+        for file in names:
+            if file.endswith(".yml"):
+                self._unexpected(f"{name}/{file}", "<code>-<name>.yaml", file.removesuffix(".yml") + ".yaml")
+        return [f"{name}/{file}" for file in names if file.endswith(".yaml")]
 
     def _names(self, name: str) -> list[str]:
         """Visible files, sorted; a folder that cannot be listed is a finding."""
@@ -164,16 +167,16 @@ class _Collector:
             self.findings.append(Finding("INV012", Place(name), fields={"reason": error.strerror or str(error)}))
             return []
 
-    def _unexpected(self, name: str, known: set[str] | None) -> None:
+    def _top(self) -> None:
+        known = sorted(f"{name}.yaml" for name in (*REQUIRED, *OPTIONAL))
+        for file in self._names(""):
+            if file.endswith((".yaml", ".yml")) and file not in known:
+                near = guess(file.removesuffix(".yml").removesuffix(".yaml") + ".yaml", known)
+                self._unexpected(file, ", ".join(known), near)
+
+    def _unexpected(self, file: str, known: str, near: str) -> None:
         """YAML that nobody would read: a mistyped name must not silently take its content away."""
-        for file in self._names(name) if known is not None or os.path.lexists(self.folder / name) else ():
-            if file.endswith(".yml") or (known is not None and file.endswith(".yaml") and file not in known):
-                place = Place(f"{name}/{file}" if name else file)
-                proper = file.removesuffix(".yml") + ".yaml" if file.endswith(".yml") else file
-                near = guess(proper, known) if known is not None else proper
-                listed = ", ".join(sorted(known)) if known is not None else "<code>-<name>.yaml"
-                fields = {"file": place.file, "known": listed, "guess": near}
-                self.findings.append(Finding("INV019", place, fields=fields))
+        self.findings.append(Finding("INV019", Place(file), fields={"file": file, "known": known, "near": near}))
 
     def _secrets(self) -> None:
         file = "secrets.yaml"

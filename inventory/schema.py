@@ -117,7 +117,7 @@ def _common(letter: str) -> tuple[Field, ...]:
     )
 
 
-UPLINK = Field("uplink", _device("M"), "the modem of the same unit it hangs behind; otherwise 'sim'")
+UPLINK = Field("uplink", DEVICE, "the modem of the same unit it hangs behind; otherwise 'sim'")
 
 LOUDSPEAKER = Record("loudspeaker", (*_common("L"), UPLINK, Field("volume", VOLUME, "ceilings set at acceptance")))
 MODEM = Record("modem", _common("M"))

@@ -127,7 +127,7 @@ class _Parser:
             return _Raw(self._column, WORD, True, (word,)) if word else None
         name = term[1].casefold()
         if name not in KEYS:
-            self._fault("SEL002", key=shown(term[1]), known=", ".join(KEYS), guess=guess(name, KEYS))
+            self._fault("SEL002", key=shown(term[1]), known=", ".join(KEYS), near=guess(name, KEYS))
             return None
         values = tuple(value for v in _VALUE.findall(term[3]) if (value := v.replace('"', "").strip()))
         if not values:
@@ -142,7 +142,7 @@ class _Parser:
         listed = list(known)
         names = {key(one): one for one in listed}
         near = names.get(guess(key(value), names), "")
-        self._fault("SEL004", key=name or "name or id", value=shown(value), known=some(listed), guess=near)
+        self._fault("SEL004", key=name or "name or id", value=shown(value), known=some(listed), near=near)
 
     def _resolve(self, name: str, value: str) -> tuple[str, ...]:
         if name in UNIT_KEYS:
