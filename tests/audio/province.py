@@ -251,6 +251,13 @@ class Hub:
     port: int
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    async def die(self) -> None:
+        """End the hub's task and its devices; none of them may have failed by itself."""
+        for task in self.tasks:
+            task.cancel()
+        results = await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+
     async def ear(self, device: str) -> Ear:
         ear = Ear(self.keys, device, self.port, self.clock)
         self.tasks.add(asyncio.create_task(ear.run()))
@@ -289,10 +296,7 @@ async def hub(keys: Keys, folder: Path, library: Library, port: int, clock: Cloc
         try:
             yield running
         finally:
-            for task in running.tasks:
-                task.cancel()
-            results = await asyncio.gather(*running.tasks, return_exceptions=True)
-        assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+            await running.die()
 
 
 @asynccontextmanager
