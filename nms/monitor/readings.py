@@ -60,7 +60,10 @@ def convert(column: Column, value: Value) -> Metric | None:
         return _text(value) or None
     if column.kind is Kind.FLAG:
         return _text(value) in column.on
-    number = _counter(column, value) if column.kind is Kind.COUNTER else _number(column, value)
+    if column.kind is Kind.COUNTER:
+        counted = _counter(column, value)
+        return None if counted is None else counted * column.scale
+    number = _number(column, value)
     return None if number is None else round(number * column.scale, 6)
 
 
@@ -105,12 +108,11 @@ def _converter(column: Column) -> Converter:
 
 
 def _counting(column: Column) -> Converter:
-    plain = column.scale == 1.0 and not column.absent
-    scale = column.scale
+    scale, absent = column.scale, column.absent
 
     def counter(value: Value) -> Metric | None:
-        if isinstance(value, int) and value >= 0 and not column.absent:
-            return float(value) if plain else round(value * scale, 6)
+        if isinstance(value, int) and value >= 0 and not absent:
+            return value * scale
         return convert(column, value)
 
     return counter

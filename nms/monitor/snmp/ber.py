@@ -32,6 +32,8 @@ from nms.monitor.snmp.asn1 import (
 )
 from nms.monitor.snmp.layout import Layout
 
+__all__ = ["FIRST_ID", "DecodeError", "Fault", "Oid", "Request", "Response", "Value", "decode_response", "encode_get"]
+
 FIRST_ID: Final = 0x01000000
 """Request ids from here to 2^31-1 take exactly four bytes, so that they can be exchanged in place."""
 
@@ -164,7 +166,7 @@ def decode_response(datagram: bytes, request: Request, hint: Layout | None = Non
     returned, not compared: the caller knows which device sent the datagram.
     """
     if hint is not None and (raw := hint.read(datagram)) is not None:
-        return Response(raw[0], raw[1:], hint)  # type: ignore[arg-type]
+        return Response(*raw, hint)
     request_id: int | None = None
     try:
         at, end = _message(datagram, request.community)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from nms.monitor.snmp.asn1 import ABSENT, COUNTER64, INTEGER, OID, UNSIGNED32, RefusedError, Value, decode_oid
-
-Raw = tuple[Value, ...]
-"""A request id followed by the values of a response, in the order of the request."""
 
 _SIGNED_CODES: Final = {1: "b", 2: "h", 4: "i"}
 _UNSIGNED_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-def _unsigned(content: Value) -> Value:
-    return int.from_bytes(content, "big") if isinstance(content, bytes) else None
+_octets: Callable[[Any], Value] = int.from_bytes
+"""Big-endian and unsigned: the default of Python 3.11."""
 
 
 def _odd_size(content: Value) -> Value:
@@ -69,11 +66,11 @@ class Layout:
     def agrees(self, datagram: bytes) -> bool:
         return len(datagram) == self.size and int.from_bytes(datagram, "big") & self.mask == self.expected
 
-    def read(self, datagram: bytes) -> Raw | None:
+    def read(self, datagram: bytes) -> tuple[int, tuple[Value, ...]] | None:
         """Request id and values if the datagram has this layout and is right in every byte; else None (parse it)."""
         if len(datagram) != self.size or int.from_bytes(datagram, "big") & self.mask != self.expected:
             return None
-        raw: Raw = self.unpack(datagram)
+        raw: tuple[Value, ...] = self.unpack(datagram)
         if self.repairs:
             mended = list(raw)
             try:
@@ -85,7 +82,7 @@ class Layout:
         for position, low, high in self.guards:
             if low <= raw[position] <= high:  # type: ignore[operator]
                 return None
-        return raw
+        return raw[0], raw[1:]  # type: ignore[return-value]
 
 
 def _field(tag: int, size: int) -> tuple[str, Callable[[Value], Value] | None, tuple[int, int] | None]:
@@ -98,7 +95,7 @@ def _field(tag: int, size: int) -> tuple[str, Callable[[Value], Value] | None, t
     if tag in UNSIGNED32 or tag == COUNTER64:
         guard = (0, (1 << (8 * (size - 1) - 1)) - 1) if size > 1 else None
         code = _UNSIGNED_CODES.get(size)
-        return (code, None, guard) if code else (f"{size}s", _unsigned, guard)
+        return (code, None, guard) if code else (f"{size}s", _octets, guard)
     repair = _named if tag == OID else _nothing if tag in ABSENT else None
     return f"{size}s", repair, None
 

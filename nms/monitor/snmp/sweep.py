@@ -14,16 +14,19 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
 from inventory.model import DeviceId
-from nms.monitor.profiles import Metrics, Profile
+from nms.monitor.profiles import Profile
 from nms.monitor.readings import Reader
 from nms.monitor.snmp.ber import FIRST_ID, DecodeError, Fault, Request, decode_response
 from nms.monitor.snmp.layout import Layout
+from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
+
+__all__ = ["Outcome", "Reading", "Refusal", "Silence", "Sweep", "SweepStats", "Sweeper", "Target"]
 
 WANTED_BUFFER: Final = 8 << 20
 """Bytes of receive buffer asked for; the kernel grants at most twice net.core.rmem_max."""
@@ -44,70 +47,6 @@ BURST: Final = 64
 _SO_MEMINFO: Final = 55
 _MEMINFO_DROPS: Final = 8
 _IP_RECVERR: Final = 11
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A device to ask: where it answers and what its family is asked."""
-
-    device: DeviceId
-    address: str
-    port: int
-    community: bytes = field(repr=False)
-    profile: Profile = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """An answer: metrics present, metrics whose value was not understood, round trip in seconds from the last send."""
-
-    metrics: Metrics
-    odd: tuple[str, ...]
-    rtt: float
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No answer to any try; ``reason`` says more when the network did ("Connection refused"), else "timeout"."""
-
-    reason: str = "timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something answered, but not the question; the last reason."""
-
-    reason: str
-
-
-Outcome = Reading | Silence | Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class SweepStats:
-    """``late``: answers after the device was given up, still counted. ``stray``: datagrams nobody was waiting for.
-
-    ``dropped``: replies the kernel threw away because the receive buffer (``granted`` bytes) was full.
-    """
-
-    seconds: float
-    targets: int
-    sent: int
-    retries: int
-    answered: int
-    late: int
-    stray: int
-    refused: int
-    dropped: int
-    granted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What every target answered, and what it took; a cancelled sweep has outcomes only for those it got to."""
-
-    outcomes: Mapping[DeviceId, Outcome]
-    stats: SweepStats
 
 
 class _Ask:
@@ -207,7 +146,7 @@ class Sweeper:
         self._socket.close()
 
     def sweep(self, targets: Sequence[Target], cancelled: Callable[[], bool] = _never) -> Sweep:
-        """Asks every target and waits for all answers or their timeouts. Two targets must not share address and port."""
+        """Asks every target, waits for all answers or their timeouts. No two targets share address and port."""
         asks = self._asks(targets)
         run = _Run(self._socket, asks, self.timeout, self.retries, max(BURST, self.granted // REPLY_COST))
         before, began = self.dropped, perf_counter()
@@ -272,7 +211,9 @@ class _Run:
             self._receive()
             self._age(now)
             if not (self._queue and self._room > 0 and self._send()):
-                poll.poll(self._wait(perf_counter()))
+                for _, event in poll.poll(self._wait(perf_counter())):
+                    if event & select.POLLERR:
+                        self._read_errors()
         self._read_errors()
 
     def _wait(self, now: float) -> float:
@@ -353,7 +294,7 @@ class _Run:
             ask.layout = response.layout
             request_id, values = response.request_id, response.values
         else:
-            request_id, values = raw[0], raw[1:]
+            request_id, values = raw
         if request_id != ask.request_id:
             self.stray += 1
             return
@@ -361,7 +302,7 @@ class _Run:
         self._settle(ask, Reading(metrics, odd, perf_counter() - ask.batch.sent))
 
     def _refuse(self, ask: _Ask, error: DecodeError) -> None:
-        """An agent's own error answers the question; anything else may be forged, so the true answer is still awaited."""
+        """An agent's own error answers the question; anything else may be forged: the true one is still awaited."""
         if error.request_id is not None and error.request_id != ask.request_id:
             self.stray += 1
             return
