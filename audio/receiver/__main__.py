@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -59,31 +60,32 @@ def run(config: Config, pinned: bytes) -> int:
     shifted = config.shift is not None
     kernel = (lambda: False) if shifted else kernel_synchronised
     time = DeviceTime(SystemClock(config.shift or 0), config.state / "clock.json", boot_id(), kernel)
-    journal = Journal(config.state / "journal.jsonl", time.now())
-    held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
-    output = FileOutput(config.output, time.now()) if config.output else NullOutput()
-    player = Player(output, lambda: inbox.put(Finished()))
-    cache = Cache(
-        config.state / "content",
-        config.content,
-        lambda content: inbox.put(Arrived(content)),
-        lambda detail: inbox.put(Spoiled(detail)),
-    )
-    link = Link(config.device, config.host, config.port, inbox.put)
-    stage = Stage(config.device, journal, player, time)
-    agent = Agent(config.device, time, journal, held, cache, stage, link)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: inbox.put(Stop()))
-    will = DeviceState(config.device, online=False, at=time.now())
-    link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
-    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    _loop(agent, inbox, time)
-    agent.stop()
-    link.close()
-    cache.close()
-    player.close()
-    journal.close()
+    with closing(Journal(config.state / "journal.jsonl", time.now())) as journal:
+        held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
+        output = FileOutput(config.output, time.now()) if config.output else NullOutput()
+        with closing(Player(output, lambda: inbox.put(Finished()))) as player:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: inbox.put(Stop()))
+            threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+            _play(config, inbox, time, journal, held, player)
     return 0
+
+
+def _play(
+    config: Config, inbox: SimpleQueue[Event], time: DeviceTime, journal: Journal, held: Held, player: Player
+) -> None:
+    folder = config.state / "content"
+    arrived, spoiled = lambda content: inbox.put(Arrived(content)), lambda detail: inbox.put(Spoiled(detail))
+    stage = Stage(config.device, journal, player, time)
+    with (
+        closing(Link(config.device, config.host, config.port, inbox.put)) as link,
+        closing(Cache(folder, config.content, arrived, spoiled)) as cache,
+    ):
+        agent = Agent(config.device, time, journal, held, cache, stage, link)
+        will = DeviceState(config.device, online=False, at=time.now())
+        link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
+        _loop(agent, inbox, time)
+        agent.stop()
 
 
 def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime) -> None:

@@ -231,11 +231,13 @@ class Agent:
     def _obstacle(self, item: Item, decision: Decision) -> str:
         if not self._time.synchronised:
             return "no clock"
+        if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
+            return "emergency hold"
+        if decision.reason in ("quiet hours", "held"):
+            return "stopped" if decision.reason == "held" else decision.reason
         if not self._cache.has(item.bulletin.content):
             return "no content"
-        if decision.play is not None:
-            return "busy" if self._order(decision.play) is None else "emergency hold"
-        return {"held": "stopped", "nothing due": "too late"}.get(decision.reason, decision.reason)
+        return "busy" if decision.play is not None else "too late"
 
     def _report(self, now: int) -> None:
         if self._time.synchronised or (self._time.error is not None and abs(self._time.error) > TOLERANCE):

@@ -144,14 +144,22 @@ class Trust:
 
     def _now(self, opened: Opened, now: Now, instant: Instant) -> Content:
         end = self._end(opened.header)
-        orders = [self._order(entry, end, instant) for entry in now.entries]
-        sounds = [_sound(entry, order) for entry, order in zip(now.entries, orders, strict=True) if entry.sound]
+        read = [self._entry(entry, end, instant) for entry in now.entries]
+        taken = [r for r in read if not isinstance(r, Refused)]
         return Content(
             opened.header,
-            orders=tuple(o for o in orders if isinstance(o, Order)),
-            sounds=tuple(s for s in sounds if isinstance(s, tuple)),
-            refused=_distinct([*orders, *sounds]),
+            orders=tuple(order for order, _ in taken),
+            sounds=tuple((o.bulletin.content, sound) for o, sound in taken if o.bulletin is not None and sound),
+            refused=_distinct(read),
         )
+
+    def _entry(self, entry: NowEntry, end: int, instant: Instant) -> tuple[Order, bytes] | Refused:
+        """The order and the sound it carries (b"" for none)."""
+        order = self._order(entry, end, instant)
+        if isinstance(order, Refused):
+            return order
+        sound = _sound(entry, order.bulletin)
+        return sound if isinstance(sound, Refused) else (order, sound)
 
     def _order(self, entry: NowEntry, end: int, instant: Instant) -> Order | Refused:
         until = min(entry.until, end)
@@ -208,17 +216,16 @@ def _item(airing: Airing, bulletin: Bulletin | Refused, end: int) -> Item | Refu
     return Item(replace(airing, latest=min(airing.latest, end)), bulletin)
 
 
-def _sound(entry: NowEntry, order: Order | Refused) -> tuple[str, bytes] | Refused | None:
-    """(content, sound) of an entry that carries its sound; None where the entry itself is refused or needs none."""
-    if isinstance(order, Refused) or order.bulletin is None:
-        return None
+def _sound(entry: NowEntry, bulletin: Bulletin | None) -> bytes | Refused:
+    if not entry.sound or bulletin is None:
+        return b""
     try:
         sound = unb64(entry.sound)
     except ValueError:
         return Refused(Reason.MALFORMED, f"entry {entry.entry}: sound")
-    if hashlib.sha256(sound).hexdigest() != order.bulletin.content:
+    if hashlib.sha256(sound).hexdigest() != bulletin.content:
         return Refused(Reason.NOT_ALLOWED, f"entry {entry.entry}: sound is not what its issuer signed")
-    return order.bulletin.content, sound
+    return sound
 
 
 def _sane(bulletin: Bulletin) -> bool:
