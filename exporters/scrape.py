@@ -37,7 +37,7 @@ class Scrape:
 
     def sweep_age(self) -> float | None:
         """Seconds since the last sweep ended; None before the first."""
-        snapshot = self._monitor.snapshot
+        snapshot = self._monitor.latest
         return None if snapshot is None else (self._clock() - snapshot.at).total_seconds()
 
     def text(self) -> str:
@@ -53,7 +53,7 @@ class Scrape:
         return self._fixed[2], self._fixed[3]
 
     def _fleet(self, labels: FleetLabels) -> str:
-        snapshot = self._monitor.snapshot
+        snapshot = self._monitor.latest
         if snapshot is None:
             return ""
         known = {d: h.state for d, h in snapshot.healths.items() if h.state is not State.UNKNOWN}
@@ -64,7 +64,8 @@ class Scrape:
         for metric, (name, about) in METRICS.items():
             values: dict[DeviceId, float] = {}
             for device in known:
-                value = snapshot.values(device).get(metric)
+                reading = snapshot.reading(device)
+                value = reading.metrics.get(metric) if reading else None
                 if isinstance(value, int | float):
                     values[device] = float(value)
             text += labels.render(name, about, values)

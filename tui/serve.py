@@ -25,10 +25,11 @@ from exporters import http
 from exporters.scrape import Scrape
 from inventory.diagnostics import Diagnostic, Place
 from inventory.load import load
-from inventory.model import Network
+from inventory.model import TIMEZONE, Network
 from nms.journal import EventKind, append
-from nms.monitor.loop import Monitor
+from nms.monitor.loop import Monitor, PollSettings
 from nms.monitor.recorder import StoreRecorder, restored
+from nms.monitor.snmp.sweep import Sweeper
 from nms.settings import Clock, Secret, Settings, secrets
 from nms.store import Store, StoreError
 from tui.commands.keys import BUNDLE
@@ -135,10 +136,9 @@ class Hub:
             log.exception("the store does not take events")
 
     async def _poll(self) -> None:
-        """The monitor has its own thread; this task lives as long as it and ends it."""
-        self._monitor.start()
+        """The monitor has a thread of its own, which ends with this task."""
         try:
-            await asyncio.to_thread(self._monitor.join)
+            await asyncio.to_thread(self._monitor.run)
         finally:
             self._monitor.stop()
 
@@ -175,29 +175,29 @@ async def _assemble(settings: Settings, network: Network, stack: AsyncExitStack)
     library = Library(settings.state_dir / "content")
     broker = Broker(settings.mqtt_host, settings.mqtt_port)
     playout = Playout(store, current, broker, key, kid, clock, policies, library)
-    monitor = Monitor(
-        network,
-        network.on(clock().date()),
-        settings.overlay or int(network.overlay),
-        community,
-        settings.snmp_port,
-        settings.snmp_bind,
+    known = restored(store)
+    sweeper = Sweeper(settings.snmp_bind, settings.snmp_timeout)
+    stack.callback(sweeper.close)
+    poll = PollSettings(
         settings.snmp_interval,
-        settings.snmp_timeout,
-        clock,
-        StoreRecorder(store, clock),
-        restored(store),
+        settings.overlay or int(network.overlay),
+        settings.snmp_port,
+        community.reveal().encode(),
     )
+    on = network.on(clock().astimezone(TIMEZONE).date())
+    monitor = Monitor(network, on, _profiles(), poll, sweeper, clock, StoreRecorder(store, known), known)
+    for diagnostic in monitor.diagnostics:
+        log.warning("%s %s: %s", diagnostic.code, diagnostic.place, diagnostic.text())
     service = HubService(current, clock, monitor, playout, broker, store, _version())
     socket = HubSocket(settings.socket, service.handlers(), current)
-    scrape = Scrape(current, clock, monitor, playout, store)
+    scrape = Scrape(current, clock, monitor, store)
     return Hub(settings, current, clock, store, monitor, playout, library, socket, scrape)
 
 
 def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]:
     """The hub's key, its id, and every device's policy as the root signed it."""
     if network.trust is None:
-        missing = Diagnostic("ENV030", Place("trust.yaml"), "the inventory names no keys", "make them with: loa keys")
+        missing = Diagnostic("ENV040", Place("trust.yaml"), "the inventory names no keys", "make them with: loa keys")
         raise StartError((missing,))
     key = trust.load_key(settings.keys, trust.HUB)
     if isinstance(key, Diagnostic):
@@ -208,7 +208,7 @@ def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str
     except (OSError, ValueError) as error:
         fields = {"reason": str(error)}
         unread = Diagnostic(
-            "ENV031", Place(str(bundle)), "no signed policies: {reason}", "sign them with: loa policies", fields
+            "ENV041", Place(str(bundle)), "no signed policies: {reason}", "sign them with: loa policies", fields
         )
         raise StartError((unread,)) from None
     return key, key_id(key.public_key().public_bytes_raw()), policies
@@ -228,6 +228,14 @@ def _community(settings: Settings) -> Secret:
         message = "the inventory's secrets have no snmp_community"
         raise StartError((Diagnostic("CFG021", place, message, "add it with: ansible-vault edit secrets.yaml"),))
     return community
+
+
+def _profiles() -> Mapping[str, Profile]:
+    """The device families that ship with Loa."""
+    profiles, diagnostics = load_profiles()
+    if diagnostics:
+        raise StartError(diagnostics)
+    return profiles
 
 
 def _version() -> str:

@@ -98,7 +98,7 @@ class HubService:
         )
 
     async def overview(self, _: Caller, __: m.Nothing) -> m.Overview:
-        places, snapshot = self._where(), self._monitor.snapshot
+        places, snapshot = self._where(), self._monitor.latest
         playing = await self._playing()
         states = {d: str(h.state) for d, h in snapshot.healths.items()} if snapshot else {}
         views = await self._playout.bulletins()
@@ -117,7 +117,7 @@ class HubService:
             await asyncio.sleep(WATCH_EVERY)
 
     async def devices(self, _: Caller, params: m.Select) -> m.DeviceRows:
-        places, snapshot = self._where(), self._monitor.snapshot
+        places, snapshot = self._where(), self._monitor.latest
         healths = snapshot.healths if snapshot else {}
         states = {d: str(h.state) for d, h in healths.items()}
         selection = parse(params.selection, places.network)
@@ -127,7 +127,7 @@ class HubService:
         rows = []
         for device in selection.devices(places.on, lambda d: states.get(d, UNKNOWN)):
             health = healths.get(device.id)
-            values = snapshot.values(device.id) if snapshot else {}
+            reading = snapshot.reading(device.id) if snapshot else None
             rows.append(
                 m.DeviceRow(
                     device=device.id,
@@ -141,7 +141,7 @@ class HubService:
                     cause=(health.cause or "") if health else "",
                     since=to_milliseconds(health.since) if health else 0,
                     playing=playing.get(device.id, ""),
-                    values={k: str(v) for k, v in values.items()},
+                    values={k: str(v) for k, v in reading.metrics.items()} if reading else {},
                 )
             )
         return m.DeviceRows(tuple(rows))
@@ -163,7 +163,7 @@ class HubService:
         return m.BulletinRows(tuple(_bulletin(v) for v in await self._playout.bulletins()))
 
     async def preview(self, caller: Caller, push: m.Push) -> m.Preview:
-        places, snapshot = self._where(), self._monitor.snapshot
+        places, snapshot = self._where(), self._monitor.latest
         draft = self._draft(caller, push, None)
         problems = rules.checks(places.network, places.on, draft, self._clock())
         audience = rules.audience_of(places.network, places.on, draft.audience)
@@ -251,15 +251,14 @@ class HubService:
         return {device: s.bulletin for device, s in states.items() if s.online and s.playing}
 
     def _causes(self, places: Places) -> tuple[m.CauseRow, ...]:
-        snapshot = self._monitor.snapshot
+        snapshot = self._monitor.latest
         if snapshot is None:
             return ()
         rows = []
         for cause in snapshot.causes:
-            communes = sorted({places.tier_of(d, Tier.COMMUNE) for d in cause.devices})
-            rows.append(
-                m.CauseRow(cause.key, str(cause.kind), to_milliseconds(cause.since), cause.devices, tuple(communes))
-            )
+            communes = sorted({places.tier_of(d, Tier.COMMUNE) for d in cause.affected})
+            since = min(snapshot.healths[d].since for d in cause.affected)
+            rows.append(m.CauseRow(cause.key, str(cause.kind), to_milliseconds(since), cause.affected, tuple(communes)))
         return tuple(rows)
 
     async def _row(self, bulletin: str) -> m.BulletinRow:
