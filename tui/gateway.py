@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from audio.documents import decode, encode
+from audio.documents import DocumentError, decode, encode
 from tui.methods import MAX_LINE, PROTOCOL, Method, Problem
 
 P = TypeVar("P")
@@ -43,15 +44,15 @@ class SocketGateway:
         self._timeout = connect_timeout
 
     async def ask(self, method: Method[P, R], params: P) -> R:
-        async for answer in self._exchange(method, params):
-            return answer
-        raise _closed()
+        async with aclosing(self._exchange(method, params)) as answers:
+            return await anext(answers)
 
-    async def watch(self, method: Method[P, R], params: P) -> AsyncIterator[R]:
-        async for answer in self._exchange(method, params):
-            yield answer
+    async def watch(self, method: Method[P, R], params: P) -> AsyncGenerator[R, None]:
+        async with aclosing(self._exchange(method, params)) as answers:
+            async for answer in answers:
+                yield answer
 
-    async def _exchange(self, method: Method[P, R], params: P) -> AsyncIterator[R]:
+    async def _exchange(self, method: Method[P, R], params: P) -> AsyncGenerator[R, None]:
         reader, writer = await self._open()
         try:
             request = {"id": 1, "method": method.name, "as": self._claim, "params": json.loads(encode(params))}
@@ -64,9 +65,11 @@ class SocketGateway:
                 if "error" in answer:
                     raise HubError(tuple(decode(Problem, json.dumps(p)) for p in answer["error"]))
                 more = bool(answer.get("more"))
-                yield decode(method.result, json.dumps(answer["result"]))
-        except (ConnectionError, asyncio.IncompleteReadError):
+                yield decode(method.result, json.dumps(answer.get("result")))
+        except ConnectionError:
             raise _closed() from None
+        except DocumentError:
+            raise _other_version() from None
         finally:
             writer.close()
 
@@ -82,16 +85,26 @@ class SocketGateway:
 
 async def _greeting(reader: asyncio.StreamReader) -> None:
     if (await _line(reader)).get("loa") != PROTOCOL:
-        message = "the hub speaks another version of the protocol"
-        raise HubError((Problem("CFG102", message, "use the loa command of the hub's own version", {}),))
+        raise _other_version()
 
 
 async def _line(reader: asyncio.StreamReader) -> dict[str, Any]:
+    """One message; half a line is what a hub leaves that was killed."""
     line = await reader.readline()
-    if not line:
+    if not line.endswith(b"\n"):
         raise _closed()
-    answer: dict[str, Any] = json.loads(line)
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _other_version() from None
+    if not isinstance(answer, dict):
+        raise _other_version()
     return answer
+
+
+def _other_version() -> HubError:
+    message = "the hub speaks another version of the protocol"
+    return HubError((Problem("CFG102", message, "use the loa command of the hub's own version", {}),))
 
 
 def _closed() -> HubError:

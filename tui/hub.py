@@ -149,7 +149,11 @@ async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> Non
 
 
 def _json(line: bytes) -> dict[str, Any]:
-    value = json.loads(line or b"{}")
+    """The object in a line. Raises ValueError if it is not JSON, however it is not."""
+    try:
+        value = json.loads(line or b"{}")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return value if isinstance(value, dict) else {}
 
 
