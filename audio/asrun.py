@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from audio.bulletin import State
 from audio.documents import Receipt, Result
 from audio.ledger import move, orders
-from nms.store import AiringRow, BulletinRow, ReceiptRow, add_once, from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, ReceiptRow, from_milliseconds, to_milliseconds
 
 OPEN = (State.SCHEDULED, State.AIRING)
 SETTLE = 60_000
@@ -68,10 +68,11 @@ def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | No
 
 def add_receipts(session: Session, receipts: Iterable[Receipt], now: datetime) -> None:
     """Keep what is new of it; a bulletin counted as failed becomes aired when a device reports late that it played."""
-    late = set()
-    for receipt in receipts:
-        if add_once(session, _receipt_row(receipt, now)) and receipt.result is Result.PLAYED:
-            late.add(receipt.bulletin)
+    first = {r.id: r for r in reversed(tuple(receipts))}
+    known = set(session.scalars(select(ReceiptRow.id).where(ReceiptRow.id.in_(first))))
+    new = [r for r in first.values() if r.id not in known]
+    session.add_all(_receipt_row(r, now) for r in new)
+    late = {r.bulletin for r in new if r.result is Result.PLAYED}
     query = select(BulletinRow).where(BulletinRow.id.in_(late), BulletinRow.state == State.FAILED)
     for row in session.scalars(query).all():
         move(session, now, row, State.AIRED, cause="late receipt")

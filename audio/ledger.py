@@ -273,13 +273,13 @@ def cancel_airings(session: Session, bulletin: str, units: Iterable[str], now: d
 
 def sequences(session: Session, kid: str, topics: Iterable[str], now: int) -> dict[str, int]:
     """The next sequence number of each topic, kept before it is used so that it never comes twice."""
-    taken_now = {}
-    for topic in topics:
-        row = session.get(SequenceRow, (topic, kid))
-        number = next_sequence(row.seq if row is not None else 0, now)
-        if row is None:
-            session.add(SequenceRow(topic=topic, kid=kid, seq=number))
+    wanted = tuple(topics)
+    query = select(SequenceRow).where(SequenceRow.topic.in_(wanted), SequenceRow.kid == kid)
+    rows = {row.topic: row for row in session.scalars(query)}
+    for topic in wanted:
+        if topic in rows:
+            rows[topic].seq = next_sequence(rows[topic].seq, now)
         else:
-            row.seq = number
-        taken_now[topic] = number
-    return taken_now
+            rows[topic] = SequenceRow(topic=topic, kid=kid, seq=next_sequence(0, now))
+            session.add(rows[topic])
+    return {topic: rows[topic].seq for topic in wanted}
