@@ -28,6 +28,7 @@ from inventory.load import load
 from inventory.model import TIMEZONE, Network
 from nms.journal import EventKind, append
 from nms.monitor.loop import Monitor, PollSettings
+from nms.monitor.profiles import Profile, load_profiles
 from nms.monitor.recorder import StoreRecorder, restored
 from nms.monitor.snmp.sweep import Sweeper
 from nms.settings import Clock, Secret, Settings, secrets

@@ -25,7 +25,7 @@ PROVINCE = "Thông báo của tỉnh. Tối nay có mưa lớn, bà con chú ý 
 DISTRICT = "Thành phố Pleiku thông báo lịch tiêm chủng ngày mai tại trạm y tế."
 FLOOD = "Khẩn cấp. Nước dâng cao. Sơ tán ngay."
 RECORDING_SECONDS = 10
-MELODY = "0.4*sin(2*PI*(300+200*floor(mod(t*3,5))+40*t)*t)*(0.6+0.4*sin(2*PI*3*t))"
+MELODY = "0.4*sin(2*PI*(300+60*t)*t)*(0.6+0.4*sin(2*PI*3*t))"
 
 
 class Story:
