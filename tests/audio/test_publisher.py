@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio.broker import Broker
+from audio.documents import Airing, NowEntry, NowKind, Span, encode
+from audio.envelope import MAX_FRAME, b64
+from audio.library import Library
+from audio.playout import Playout
+from audio.publisher import now_document, programme_document
+from audio.schedule import quiet, sessions
+from inventory.model import Session
+from nms.store import BulletinRow, Store, to_milliseconds
+from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, Clock, Keys, network
+
+NOW = to_milliseconds(EVENING)
+DAY = 86_400_000
+
+
+def entry(number: int, kind: NowKind = NowKind.EMERGENCY) -> NowEntry:
+    return NowEntry(f"e{number}", kind, f"b{number}", NOW + number, NOW + DAY)
+
+
+def row(number: int) -> BulletinRow:
+    return BulletinRow(
+        id=f"b{number}",
+        version=1,
+        state="airing",
+        cls="emergency",
+        tier="province",
+        origin=PROVINCE,
+        title="Lũ",
+        author="an",
+        created=EVENING,
+        body=b"",
+        audience="",
+        valid_from=EVENING,
+        valid_until=EVENING,
+        signed=b"signed",
+    )
+
+
+def test_orders_too_large_for_one_frame_keep_the_newest_sound() -> None:
+    sounds = {f"b{n}": "x" * 100_000 for n in range(4)}
+    document = now_document([(entry(n), row(n)) for n in range(4)], sounds)
+    assert [bool(e.sound) for e in document.entries] == [False, False, True, True]
+    assert all(e.signed == b64(b"signed") for e in document.entries)
+    assert len(encode(document)) < MAX_FRAME
+
+
+def test_a_stop_carries_nothing() -> None:
+    [stop] = now_document([(entry(0, NowKind.STOP), None)], {}).entries
+    assert (stop.signed, stop.sound) == ("", "")
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=60))
+def test_a_programme_fits_one_frame_and_says_how_far_it_reaches(wanted: list[int]) -> None:
+    airings = [
+        (Airing(f"a{n}", f"b{name}", 0, NOW + n, NOW + DAY), name.to_bytes() * (name * 6_000))
+        for n, name in enumerate(wanted)
+    ]
+    programme = programme_document(WARD, airings, NOW + 8 * DAY)
+    assert len(encode(programme)) < MAX_FRAME
+    count = len(programme.airings)
+    assert programme.airings == tuple(airing for airing, _ in airings[:count])
+    assert set(programme.signed) == {a.bulletin for a in programme.airings}
+    assert programme.until == (NOW + 8 * DAY if count == len(airings) else airings[count][0].start)
+
+
+def test_the_nearest_units_sessions_and_quiet_hours_hold() -> None:
+    plain = network()
+    noon = Session(DISTRICT, "trưa", EVENING.time().replace(hour=11, minute=0, second=0), 1800.0)
+    net = replace(plain, sessions=(*plain.sessions, replace(noon, unit=OTHER)))
+    evening = EVENING.replace(hour=17, minute=0, second=0)
+    assert sessions(net, WARD, NOW, NOW + DAY)[0] == Span(
+        to_milliseconds(evening), to_milliseconds(evening) + 3_600_000
+    )
+    tomorrow = to_milliseconds((EVENING + timedelta(days=1)).replace(hour=11, minute=0, second=0))
+    assert sessions(net, OTHER, NOW, NOW + DAY) == (Span(tomorrow, tomorrow + 1_800_000),)
+    night = to_milliseconds(EVENING.replace(hour=21, minute=0, second=0))
+    assert quiet(net, WARD, NOW, NOW + DAY) == (Span(night, night + 8 * 3_600_000),)
+    after_midnight = night + 4 * 3_600_000
+    assert quiet(net, WARD, after_midnight, after_midnight + 1)[0].start == night
+
+
+async def test_policies_are_handed_out_as_the_root_signed_them(tmp_path: Path) -> None:
+    keys = Keys.make(tmp_path / "keys")
+    broker = Broker("127.0.0.1", 1)
+    library = Library(tmp_path / "content")
+    with Store.open(tmp_path / "loa.db") as store:
+        playout = Playout(
+            store, lambda: keys.network, broker, keys.hub, keys.hub_kid, Clock(), {"23557-L01": b"frame"}, library
+        )
+        await playout.restore()
+    assert broker.retained == {"loa/1/policy/23557-L01": b"frame"}
