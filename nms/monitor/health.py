@@ -67,9 +67,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``since``: when this state began (for a lost device its first silence). ``cause``: why it is degraded (metrics) or
-    unreachable (a modem's id, ``cell:...``, ``power:...``). ``cell``: the last one known. ``silent_since``: the first
-    of ``misses`` silent sweeps in a row."""
+    """``since``: when this state began; for a lost device its first silence.
+
+    ``cause``: why it is degraded (metrics) or unreachable (a modem's id, ``cell:...``, ``power:...``). ``cell``: the
+    last one known. ``silent_since``: the first of ``misses`` silent sweeps in a row.
+    """
 
     state: State
     since: datetime
@@ -156,7 +158,7 @@ def _undecided(fleet: Mapping[DeviceId, Member], own: Healths, device: DeviceId)
 def _root(
     fleet: Mapping[DeviceId, Member], lost: set[DeviceId], shared: Mapping[DeviceId, str], device: DeviceId
 ) -> str | None:
-    """The cause at the root: the topmost lost modem above the device, or what took that modem; None: the device itself."""
+    """The topmost lost modem above the device, or what took that one; None if it is the device itself."""
     top, passed = device, {device}
     while (uplink := fleet[top].uplink) is not None and uplink in lost and uplink not in passed:
         top = uplink
@@ -208,7 +210,7 @@ def _suspect(key: str, known: Sequence[DeviceId], own: Healths, lost: set[Device
 
 
 def _together(times: Sequence[datetime]) -> datetime | None:
-    """The start of the fullest span of ``TOGETHER`` (the latest of equals) in sorted times; None if none is full enough."""
+    """The start of the fullest span of ``TOGETHER`` (of equals the latest) in sorted times; None if none is enough."""
     best: tuple[int, datetime] | None = None
     first = 0
     for last, at in enumerate(times):
