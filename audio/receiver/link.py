@@ -74,7 +74,8 @@ class Link:
         self._closing = True
         self._client.disconnect()
         self._over.set()
-        self._thread.join(2)
+        if self._thread.is_alive():
+            self._thread.join(2)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE

@@ -1,0 +1,681 @@
+"""The device's loop with a clock of our own: real documents, real signatures, real files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audio.documents import (
+    Ack,
+    Airing,
+    Audience,
+    Bulletin,
+    BulletinClass,
+    DeviceState,
+    Now,
+    NowEntry,
+    NowKind,
+    Programme,
+    Receipt,
+    Result,
+    decode,
+    encode,
+)
+from audio.envelope import Reason, b64
+from audio.receiver.agent import Agent, Arrived
+from audio.receiver.clock import DeviceTime
+from audio.receiver.held import Held, PolicyRefused
+from audio.receiver.journal import Journal
+from audio.receiver.link import Connection, Message
+from audio.receiver.player import Heard
+from audio.receiver.sound import BLOCK, Round, blocks
+from audio.receiver.stage import Stage
+from audio.receiver.trust import topics
+from audio.timetable import MINUTE
+from tests.audio.receiver_kit import (
+    DEVICE,
+    EVENING,
+    NIGHT,
+    Kit,
+    Signer,
+    Sound,
+    airing,
+    emergency,
+    make_sound,
+    stop,
+)
+
+Make = Callable[..., "Rig"]
+PROG = "loa/1/prog/23557"
+NOW = "loa/1/now/u/64/64"
+TIME = "loa/1/time"
+
+
+class Hands:
+    """A clock turned by hand."""
+
+    def __init__(self, now: int) -> None:
+        self.at = now
+
+    def now(self) -> int:
+        return self.at
+
+
+class Ears:
+    """A player whose sound passes as the clock is turned."""
+
+    def __init__(self, clock: Hands) -> None:
+        self._clock = clock
+        self._at = 0
+        self._source: bytes = b""
+        self._stopped: Heard | None = Heard(0, 0)
+        self.played: list[bytes] = []
+
+    def start(self, source: Iterator[bytes], at: int, late: int) -> None:
+        assert late >= -20
+        self._source, self._at, self._stopped = b"".join(source), self._clock.at - late, None
+        self.played.append(self._source)
+
+    @property
+    def heard(self) -> Heard:
+        if self._stopped is not None:
+            return self._stopped
+        passed = max(self._clock.at - self._at, 0) * 48
+        samples = min((passed + BLOCK - 1) // BLOCK * BLOCK, len(self._source) // 2)
+        return Heard(samples, samples)
+
+    @property
+    def done(self) -> bool:
+        return self._stopped is None and (self._clock.at - self._at) * 96 >= len(self._source)
+
+    def stop(self) -> Heard:
+        self._stopped = self.heard
+        return self._stopped
+
+
+class Shelf:
+    """A cache without a network: what is wanted is put there by the test."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self.wanted: Mapping[str, int] = {}
+
+    def has(self, content: str) -> bool:
+        return self.path(content).exists()
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return tuple(sorted(p.name for p in self._folder.iterdir()))
+
+    def path(self, content: str) -> Path:
+        return self._folder / content
+
+    def put(self, content: str, sound: bytes) -> None:
+        self.path(content).write_bytes(sound)
+
+    def drop(self, content: str) -> None:
+        self.path(content).unlink()
+
+    def want(self, starts: Mapping[str, int]) -> None:
+        self.wanted = {c: w for c, w in starts.items() if not self.has(c)}
+
+    def purge(self, now: float, wanted: frozenset[str]) -> None: ...
+
+
+class Line:
+    """What the device sends, in order."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.topics: frozenset[str] = frozenset()
+
+    def listen(self, topics: frozenset[str]) -> None:
+        self.topics = topics
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        assert retain is topic.endswith("state")
+        self.sent.append((topic, payload))
+
+
+class Rig:
+    """One device that can lose power: its state folder is all that stays."""
+
+    def __init__(self, folder: Path, at: int) -> None:
+        self.folder = folder
+        self.clock = Hands(at)
+        self.wrong = 0
+        """How far the device's clock is ahead of the hub's."""
+        self.kit = Kit(lambda: self.clock.at - self.wrong)
+        self.pinned = self.kit.policy_frame()
+        self.boot = "boot-1"
+        self.ears = Ears(self.clock)
+        self._journal: Journal | None = None
+        self.up()
+
+    def up(self) -> None:
+        (self.folder / "held").mkdir(exist_ok=True)
+        self.time = DeviceTime(self.clock, self.folder / "clock.json", self.boot, lambda: False)
+        self._journal = Journal(self.folder / "journal", self.time.now())
+        self.held = Held(DEVICE, self.kit.root.public, self.pinned, self.folder / "held", self._journal, self.time)
+        self.shelf, self.line, self.ears = Shelf(self.folder / "content"), Line(), Ears(self.clock)
+        stage = Stage(DEVICE, self._journal, self.ears, self.time)
+        self.agent = Agent(DEVICE, self.time, self._journal, self.held, self.shelf, stage, self.line)
+        self.agent.handle(Connection(True))
+        self.wake = self.agent.step()
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def crash(self, away: int = 0) -> None:
+        self.close()
+        self.clock.at += away
+        self.up()
+
+    def say(self, topic: str, frame: bytes) -> None:
+        self.agent.handle(Message(topic, frame))
+        self.wake = self.agent.step()
+
+    def synchronise(self) -> None:
+        self.say(TIME, self.kit.time())
+
+    def run(self, until: int) -> None:
+        """Turns the clock, waking the agent whenever it asked for it."""
+        while self.clock.at < until:
+            self.clock.at = min(self.clock.at + max(self.wake - self.time.now(), 1), until)
+            self.wake = self.agent.step()
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        found = {}
+        for topic, payload in self.line.sent:
+            if topic.endswith("receipt"):
+                receipt = decode(Receipt, payload)
+                found[receipt.id] = receipt
+        return list(found.values())
+
+    @property
+    def state(self) -> DeviceState:
+        return decode(DeviceState, [p for t, p in self.line.sent if t.endswith("state")][-1])
+
+    def refused(self, reason: str) -> int:
+        return self.held.refused[reason]
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Sound]:
+    folder = tmp_path_factory.mktemp("sounds")
+    return [make_sound(folder, ms, seed) for seed, ms in enumerate((8_000, 8_000, 2_000))]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def rig(at: int = EVENING, *, synchronised: bool = True) -> Rig:
+        rigs.append(Rig(tmp_path, at))
+        if synchronised:
+            rigs[-1].synchronise()
+        return rigs[-1]
+
+    yield rig
+    for one in rigs:
+        one.close()
+
+
+def schedule(
+    rig: Rig, sound: Sound, start: int, *, here: bool = True, latest: int | None = None, **changes: Any
+) -> None:
+    bulletin = rig.kit.bulletin(sound, **changes)
+    if here:
+        rig.shelf.put(sound.content, sound.data)
+    one = airing(bulletin, start, "one", latest)
+    rig.say(PROG, rig.kit.programme(one, signed={bulletin.id: rig.kit.signed(bulletin)}))
+
+
+def alarm(rig: Rig, sound: Sound, *, until: int = 60_000, **changes: Any) -> NowEntry:
+    bulletin = replace(rig.kit.bulletin(sound, id="storm"), cls=BulletinClass.EMERGENCY, **changes)
+    return emergency(rig.kit, bulletin, rig.clock.at, rig.clock.at + until, sound.data)
+
+
+def told(rig: Rig) -> list[tuple[str, int, int, Result, str]]:
+    return [(r.airing, r.started - EVENING, r.ended - r.started, r.result, r.reason) for r in rig.receipts]
+
+
+def test_a_scheduled_item_begins_at_its_instant_however_late_we_wake(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 5_000)
+    rig.run(EVENING + 4_800)
+    rig.clock.at = EVENING + 5_100
+    rig.agent.step()
+    assert rig.state.playing == "one"
+    rig.run(EVENING + 20_000)
+    assert told(rig) == [("one", 5_000, 8_000, Result.PLAYED, "")]
+
+
+def test_the_remainder_follows_an_emergency(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 3_010)
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2], until=10_000)))
+    rig.run(EVENING + 60_000)
+    assert told(rig) == [
+        ("one", 1_000, 2_020, Result.PARTIAL, "emergency"),
+        ("e-storm", 3_020, 2_000, Result.PLAYED, ""),
+        ("one", 13_010, 5_980, Result.PLAYED, ""),
+    ]
+    assert b"".join(rig.ears.played[0:3:2])[: 96 * 2_020] == rig.ears.played[0][: 96 * 2_020]
+    assert rig.ears.played[2] == rig.ears.played[0][96 * 2_020 :]
+
+
+def test_a_stop_ends_it_for_good(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 3_000)
+    rig.say(NOW, rig.kit.orders(stop(rig.clock.at, rig.clock.at + 5_000)))
+    rig.run(EVENING + 60_000)
+    assert told(rig) == [("one", 1_000, 2_000, Result.PARTIAL, "stopped")]
+
+
+def test_what_is_withdrawn_ends(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 3_000)
+    rig.say(PROG, rig.kit.programme(signed={}))
+    assert told(rig) == [("one", 1_000, 2_000, Result.PARTIAL, "withdrawn")]
+
+
+@pytest.mark.parametrize(
+    ("away", "receipts"),
+    [
+        (100_000, [("one", Result.PARTIAL, "restart", 0), ("one", Result.PLAYED, "", 4_000)]),
+        (130_000, [("one", Result.PARTIAL, "restart", 0)]),
+    ],
+)
+def test_power_fails_in_the_middle(
+    make: Make, sounds: list[Sound], away: int, receipts: list[tuple[str, Result, str, int]]
+) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000, latest=EVENING + 600_000)
+    rig.run(EVENING + 5_500)
+    rig.crash(away)
+    rig.run(rig.clock.at + 30_000)
+    assert [(r.airing, r.result, r.reason, r.offset) for r in rig.receipts] == receipts
+
+
+def test_a_restart_without_a_broker_goes_on_with_everything_held(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 10_000)
+    rig.say(NOW, rig.kit.orders(stop(EVENING + 14_000, EVENING + 60_000)))
+    rig.crash()
+    assert rig.time.synchronised
+    rig.run(EVENING + 60_000)
+    assert told(rig) == [("one", 10_000, 4_000, Result.PARTIAL, "stopped")]
+
+
+def test_another_boot_waits_for_the_time(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 10_000)
+    rig.boot = "boot-2"
+    rig.crash()
+    rig.run(EVENING + 12_000)
+    assert not rig.ears.played
+    rig.synchronise()
+    rig.run(EVENING + 60_000)
+    assert told(rig) == [("one", 12_000, 8_000, Result.PLAYED, "")]
+
+
+@pytest.mark.parametrize("wrong", [-3_600_000, 3_600_000, 2_001])
+def test_a_wrong_clock_plays_emergencies_only(make: Make, sounds: list[Sound], wrong: int) -> None:
+    rig = make(EVENING, synchronised=False)
+    rig.clock.at += wrong
+    rig.wrong = wrong
+    rig.say(TIME, rig.kit.time())
+    schedule(rig, sounds[0], EVENING + 1_000)
+    storm = replace(alarm(rig, sounds[2]), start=EVENING, until=EVENING + 60_000)
+    rig.run(rig.clock.at + 2_000)
+    rig.say(NOW, rig.kit.orders(storm, exp=EVENING + 60_000))
+    rig.run(rig.clock.at + 120_000)
+    heard = {r.airing: (r.result, r.reason, r.clock_error) for r in rig.receipts}
+    assert heard == {"e-storm": (Result.PLAYED, "", wrong), "one": (Result.MISSED, "no clock", wrong)}
+    assert rig.state.clock_error == wrong
+
+
+@pytest.mark.parametrize("synchronised", [True, False])
+def test_an_emergency_that_has_expired_is_refused(make: Make, sounds: list[Sound], synchronised: bool) -> None:
+    rig = make(synchronised=synchronised)
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2]), exp=EVENING))
+    assert rig.refused(Reason.EXPIRED) == 1
+    assert not rig.ears.played
+
+
+def test_missing_content_begins_late_if_it_still_fits(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000, here=False, latest=EVENING + 20_000)
+    assert rig.shelf.wanted == {sounds[0].content: 1_000}
+    rig.run(EVENING + 5_000)
+    rig.shelf.put(sounds[0].content, sounds[0].data)
+    rig.agent.handle(Arrived(sounds[0].content))
+    rig.wake = rig.agent.step()
+    rig.run(EVENING + 30_000)
+    assert told(rig) == [("one", 5_000, 8_000, Result.PLAYED, "")]
+
+
+def test_missing_content_is_refused_once_when_its_chance_has_passed(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000, here=False, latest=EVENING + 20_000)
+    rig.run(EVENING + 12_000)
+    assert rig.receipts == []
+    rig.run(EVENING + 100_000)
+    rig.crash()
+    rig.run(EVENING + 200_000)
+    assert [(r.airing, r.result, r.reason) for r in rig.receipts] == [("one", Result.REFUSED, "no content")]
+
+
+def test_content_that_cannot_be_decoded_is_fetched_again(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    rig.shelf.put(sounds[0].content, b"spoiled flash")
+    schedule(rig, sounds[0], EVENING + 1_000, here=False)
+    rig.run(EVENING + 2_000)
+    assert sounds[0].content in rig.shelf.wanted
+    assert rig.refused("content") == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "obstacle", "reason"),
+    [
+        (EVENING + 1_000, "emergency", "emergency hold"),
+        (EVENING + 1_000, "stop", "stopped"),
+        (EVENING - 60_000, "none", "too late"),
+    ],
+)
+def test_a_missed_item_says_why(make: Make, sounds: list[Sound], start: int, obstacle: str, reason: str) -> None:
+    rig = make(EVENING - 120_000)
+    rig.clock.at = EVENING
+    entries = {"emergency": [alarm(rig, sounds[2])], "stop": [stop(EVENING, EVENING + 60_000)], "none": []}[obstacle]
+    rig.say(NOW, rig.kit.orders(*entries))
+    schedule(rig, sounds[0], start, latest=start + 12_000)
+    rig.run(EVENING + 120_000)
+    assert [(r.result, r.reason) for r in rig.receipts if r.airing == "one"] == [(Result.MISSED, reason)]
+
+
+def test_what_was_due_before_this_device_existed_is_not_its_business(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING - 60_000, latest=EVENING - 30_000)
+    rig.run(EVENING + 10_000)
+    assert rig.receipts == []
+
+
+def test_the_quiet_hours_end_what_a_late_start_brought_into_them(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 3_000)
+    quiet = rig.kit.policy(quiet=(replace(rig.held.policy.quiet[0], start=16 * 60),))
+    rig.say(f"loa/1/policy/{DEVICE}", rig.kit.policy_frame(quiet))
+    assert told(rig) == [("one", 1_000, 2_000, Result.PARTIAL, "quiet hours")]
+
+
+@pytest.mark.parametrize(
+    ("at", "kind", "volume", "expected"),
+    [
+        (EVENING, None, 100, 80),
+        (EVENING, None, 30, 30),
+        (EVENING - 11 * 60 * MINUTE, None, 100, 60),
+        (NIGHT, NowKind.EMERGENCY, 100, 100),
+        (EVENING, NowKind.DRILL, 100, 80),
+    ],
+)
+def test_no_volume_above_the_policy(
+    make: Make, sounds: list[Sound], at: int, kind: NowKind | None, volume: int, expected: int
+) -> None:
+    rig = make(at)
+    if kind is None:
+        schedule(rig, sounds[0], at + 1_000, volume=volume)
+    else:
+        rig.say(NOW, rig.kit.orders(replace(alarm(rig, sounds[2], siren=1_000, volume=volume), kind=kind)))
+    rig.run(at + 2_000)
+    peak = max(abs(v) for v in memoryview(rig.ears.played[0]).cast("h"))
+    loudest = max(abs(v) for v in memoryview(_full(rig, sounds[0] if kind is None else sounds[2], kind)).cast("h"))
+    assert abs(peak / loudest - expected / 100) < 0.01
+
+
+def _full(rig: Rig, sound: Sound, kind: NowKind | None) -> bytes:
+    return b"".join(blocks(Round(sound.path, sound.duration, siren=1_000 if kind else 0)))
+
+
+def test_receipts_are_sent_until_the_hub_has_them(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[2], EVENING + 1_000)
+    rig.run(EVENING + 60_000)
+    sent = [p for t, p in rig.line.sent if t.endswith("receipt")]
+    assert len(sent) == 6
+    assert len(set(sent)) == 1
+    assert rig.state.waiting == 1
+    rig.agent.handle(Connection(False))
+    rig.run(EVENING + 90_000)
+    assert len([p for t, p in rig.line.sent if t.endswith("receipt")]) == 6
+    rig.agent.handle(Connection(True))
+    rig.agent.step()
+    assert len([p for t, p in rig.line.sent if t.endswith("receipt")]) == 7
+    (receipt,) = rig.receipts
+    topic = f"loa/1/ack/{DEVICE}"
+    rig.say(topic, rig.kit.seal(topic, encode(Ack((receipt.id,))), rig.kit.province))
+    assert rig.refused(Reason.NOT_ALLOWED) == 1
+    rig.say(topic, rig.kit.seal(topic, encode(Ack((receipt.id,))), rig.kit.hub))
+    rig.crash()
+    rig.run(EVENING + 120_000)
+    assert rig.receipts == []
+    assert rig.state.waiting == 0
+
+
+def test_the_state_is_told_on_change_and_each_minute(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[2], EVENING + 10_000)
+    rig.run(EVENING + 185_000)
+    states = [decode(DeviceState, p) for t, p in rig.line.sent if t.endswith("state")]
+    assert [s.playing for s in states].count("one") == 1
+    assert len(states) <= 9
+    assert max(after.at - before.at for before, after in pairwise(states)) <= 61_000
+    assert states[-1].cached == (sounds[2].content,)
+    assert states[-1].programme > 0
+    rig.agent.stop()
+    assert not rig.state.online
+
+
+def test_a_clean_end_reports_what_played(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000, latest=EVENING + 60_000)
+    rig.run(EVENING + 3_000)
+    rig.agent.stop()
+    assert told(rig) == [("one", 1_000, 2_000, Result.PARTIAL, "shutdown")]
+    rig.crash(5_000)
+    rig.run(EVENING + 60_000)
+    assert [(r.result, r.offset) for r in rig.receipts] == [(Result.PARTIAL, 0), (Result.PLAYED, 2_000)]
+
+
+def test_an_emergency_repeats_until_it_is_over(make: Make, sounds: list[Sound]) -> None:
+    rig = make(NIGHT)
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2], until=25_000, every=10_000, siren=500, times=2)))
+    rig.run(NIGHT + 60_000)
+    assert [(r.repeat, r.started - NIGHT, r.ended - r.started) for r in rig.receipts] == [
+        (0, 0, 4_500),
+        (1, 10_000, 4_500),
+        (2, 20_000, 4_500),
+    ]
+
+
+def test_an_emergency_whose_sound_is_not_here_holds_the_rest_and_is_fetched_at_once(
+    make: Make, sounds: list[Sound]
+) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000, latest=EVENING + 10_000)
+    rig.say(NOW, rig.kit.orders(replace(alarm(rig, sounds[2], until=20_000), sound="")))
+    assert rig.shelf.wanted == {sounds[2].content: 0}
+    rig.run(EVENING + 60_000)
+    assert {(r.airing, r.result, r.reason) for r in rig.receipts} == {
+        ("e-storm", Result.REFUSED, "no content"),
+        ("one", Result.MISSED, "emergency hold"),
+    }
+
+
+def lies(rig: Rig, sounds: list[Sound]) -> dict[str, tuple[str, bytes, Reason]]:
+    """What a hub could sign that its issuers, the policy or common sense do not allow."""
+    kit, sound = rig.kit, sounds[2]
+    normal = kit.bulletin(sound, id="n")
+    storm = replace(kit.bulletin(sound, id="storm"), cls=BulletinClass.EMERGENCY)
+    here = rig.clock.at
+
+    def told(bulletin: Bulletin, signer: Signer, **changes: Any) -> bytes:
+        order = emergency(kit, bulletin, here, here + 60_000, sound.data)
+        return kit.orders(replace(order, **({"signed": kit.signed(bulletin, signer)} | changes)))
+
+    def aired(bulletin: Bulletin, signed: str, name: str | None = None) -> bytes:
+        one = Airing("x", name or bulletin.id, 0, here + 100, here + 60_000)
+        return kit.programme(one, signed={name or bulletin.id: signed})
+
+    elsewhere = kit.seal(PROG, encode(Programme("622", here, (), {})), kit.hub)
+    allowed, malformed = Reason.NOT_ALLOWED, Reason.MALFORMED
+    expired = kit.signed(normal, exp=here)
+    return {
+        "a normal bulletin as an emergency": (NOW, told(normal, kit.province), allowed),
+        "a commune's emergency without that class": (NOW, told(storm, kit.commune), allowed),
+        "an issuer from elsewhere": (NOW, told(storm, kit.foreign), allowed),
+        "a bulletin signed by the hub": (NOW, told(storm, kit.hub), allowed),
+        "a bulletin signed by a stranger": (NOW, told(storm, Signer("64", "issuer", ("64",))), Reason.UNKNOWN_KEY),
+        "another bulletin's signature": (NOW, told(storm, kit.province, signed=kit.signed(normal)), Reason.WRONG_TOPIC),
+        "another sound": (NOW, told(storm, kit.province, sound="AAAA"), allowed),
+        "a sound that is not base64": (NOW, told(storm, kit.province, sound="?"), malformed),
+        "no bulletin at all": (NOW, told(storm, kit.province, signed=""), malformed),
+        "a bulletin that has expired": (PROG, aired(normal, expired), Reason.EXPIRED),
+        "before its validity": (PROG, aired(n := replace(normal, valid_from=here + 999_999), kit.signed(n)), allowed),
+        "a path as content": (PROG, aired(n := replace(normal, content="../x"), kit.signed(n)), malformed),
+        "a negative length": (PROG, aired(n := replace(normal, duration=-1), kit.signed(n)), malformed),
+        "too loud": (PROG, aired(n := replace(normal, volume=101), kit.signed(n)), malformed),
+        "a bulletin not of its frame": (PROG, _renamed(kit, normal, here), allowed),
+        "another unit's programme": (
+            PROG,
+            kit.seal(PROG, encode(Programme("622", here, (), {})), kit.hub),
+            Reason.WRONG_TOPIC,
+        ),
+        "no document": (PROG, kit.seal(PROG, b"{}", kit.hub), malformed),
+    }
+
+
+def _renamed(kit: Kit, bulletin: Bulletin, here: int) -> bytes:
+    frame = kit.seal("bulletin/other", encode(bulletin), kit.province)
+    return kit.programme(Airing("x", "other", 0, here + 100, here + 60_000), signed={"other": b64(frame)})
+
+
+def test_a_hub_cannot_make_a_device_play_what_issuers_did_not_allow(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    rig.shelf.put(sounds[2].content, sounds[2].data)
+    for name, (topic, frame, reason) in lies(rig, sounds).items():
+        before = rig.refused(reason)
+        rig.say(topic, frame)
+        assert rig.refused(reason) == before + 1, name
+        rig.run(rig.clock.at + 500)
+        assert not rig.ears.played, name
+
+
+@pytest.mark.parametrize(
+    "topic", ["loa/1/prog/23560", "loa/1/now/u/23560/64", "loa/1/now/d/23557-L02/64", "loa/1/ack/23557-L02", "loa/1/x"]
+)
+def test_what_is_not_for_this_device_is_refused(make: Make, sounds: list[Sound], topic: str) -> None:
+    rig = make()
+    order = alarm(rig, sounds[2])
+    rig.say(topic, rig.kit.seal(topic, encode(Now((order,))), rig.kit.hub))
+    assert rig.refused(Reason.WRONG_TOPIC) == 1
+    assert not rig.ears.played
+
+
+@pytest.mark.parametrize(
+    ("audience", "target", "plays"),
+    [
+        (Audience(units=("622",)), "u/622", True),
+        (Audience(groups=("riverside",)), "g/riverside", True),
+        (Audience(devices=(DEVICE,)), f"d/{DEVICE}", True),
+        (Audience(devices=("23557-L02",)), "u/64", False),
+    ],
+)
+def test_an_order_reaches_units_groups_and_devices(
+    make: Make, sounds: list[Sound], audience: Audience, target: str, plays: bool
+) -> None:
+    rig = make()
+    order = alarm(rig, sounds[2], audience=audience)
+    rig.say(f"loa/1/now/{target}/64", rig.kit.orders(order, target=target))
+    assert bool(rig.ears.played) is plays
+    assert not rig.held.refused
+
+
+def test_a_replay_is_refused_across_a_reboot_and_a_repeat_is_no_news(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    old = rig.kit.orders(alarm(rig, sounds[2]))
+    current = rig.kit.orders()
+    rig.say(NOW, current)
+    rig.crash()
+    rig.say(NOW, old)
+    rig.say(NOW, current)
+    rig.say(NOW, b"")
+    assert dict(rig.held.refused) == {Reason.REPLAYED: 1}
+    assert not rig.ears.played
+
+
+def test_an_emergency_known_but_lost_before_it_was_saved_is_taken_in_again(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    frame = rig.kit.orders(alarm(rig, sounds[2]))
+    rig.say(NOW, frame)
+    for path in (rig.folder / "held").glob("*.frame"):
+        path.unlink()
+    rig.crash()
+    rig.say(NOW, frame)
+    assert not rig.held.refused
+    assert [o.entry for o in rig.held.orders] == ["e-storm"]
+
+
+def test_a_new_policy_revokes_and_resubscribes(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 60_000)
+    policy = rig.kit.policy(units=("23557", "64"), groups=(), keys=(rig.kit.hub.policy_key(),))
+    old = rig.kit.policy_frame()
+    rig.say(f"loa/1/policy/{DEVICE}", rig.kit.policy_frame(policy))
+    assert rig.held.items == ()
+    assert rig.line.topics == frozenset(topics(policy))
+    assert "loa/1/prog/622" not in rig.line.topics
+    rig.say(f"loa/1/policy/{DEVICE}", old)
+    assert rig.refused(Reason.REPLAYED) == 1
+    rig.crash()
+    assert rig.held.policy == policy
+
+
+def test_only_the_root_makes_policies_for_this_device(make: Make) -> None:
+    rig = make()
+    topic = f"loa/1/policy/{DEVICE}"
+    rig.say(topic, rig.kit.seal(topic, encode(rig.kit.policy(units=("99",))), rig.kit.hub))
+    rig.say(topic, rig.kit.policy_frame(rig.kit.policy(device="other")))
+    assert (rig.refused(Reason.UNKNOWN_KEY), rig.refused(Reason.NOT_ALLOWED)) == (1, 1)
+    assert rig.held.policy.units[0] == "23557"
+
+
+def test_a_pinned_policy_must_be_the_roots(make: Make) -> None:
+    rig = make()
+    rig.close()
+    rig.pinned = Kit(rig.clock.now).policy_frame()
+    with closing(Journal(rig.folder / "journal", 0)) as journal, pytest.raises(PolicyRefused):
+        Held(DEVICE, rig.kit.root.public, rig.pinned, rig.folder / "held", journal, rig.time)
+
+
+def test_the_floor_never_goes_back(make: Make) -> None:
+    rig = make()
+    rig.boot = "boot-2"
+    rig.clock.at = 0
+    rig.crash()
+    assert not rig.time.synchronised
+    assert rig.time.now() >= EVENING

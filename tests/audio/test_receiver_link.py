@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from audio.receiver.link import Connection, Link, Message
+from tests.audio.receiver_kit import Broker, until
+
+
+def hear(broker: Broker, topic: str) -> tuple[mqtt.Client, list[bytes]]:
+    heard: list[bytes] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+
+    def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        heard.append(bytes(message.payload))
+
+    client.on_message = on_message
+    client.connect("127.0.0.1", broker.port)
+    client.subscribe(topic, 1)
+    client.loop_start()
+    return client, heard
+
+
+def test_the_link_comes_back_by_itself_and_follows_its_topics(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    inbox: SimpleQueue[Message | Connection] = SimpleQueue()
+    try:
+        with closing(Link("d", "127.0.0.1", broker.port, inbox.put)) as link:
+            link.publish("lost", b"no connection, no error", retain=False)
+            link.open("state", b"dead", frozenset({"a"}))
+            assert inbox.get(timeout=10) == Connection(True)
+            broker.stop()
+            assert inbox.get(timeout=10) == Connection(False)
+            broker.start()
+            assert inbox.get(timeout=20) == Connection(True)
+            link.listen(frozenset({"b"}))
+            client, heard = hear(broker, "state")
+            for topic in ("a", "b"):
+                client.publish(topic, topic.encode(), qos=1, retain=True).wait_for_publish(5)
+            message = inbox.get(timeout=10)
+            if message == Message("a", b"a"):  # it may have been on its way when the topics changed
+                message = inbox.get(timeout=10)
+            assert message == Message("b", b"b")
+            link.publish("state", b"alive", retain=True)
+            until(lambda: heard == [b"alive"])
+        # a goodbye is no death
+        client.publish("state", b"last", qos=1).wait_for_publish(5)
+        until(lambda: heard[-1] == b"last")
+        assert b"dead" not in heard
+        client.disconnect()
+        client.loop_stop()
+    finally:
+        broker.stop()
