@@ -24,7 +24,7 @@ from audio.receiver.trust import BAD_CONTENT, topics
 from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
 
 LATE = 250
-"""A scheduled start that comes this late (ms) still counts as on time: the sound goes to its nominal place."""
+"""A change that the loop comes to this late (ms) is decided as of its own instant."""
 AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
@@ -182,8 +182,7 @@ class Agent:
             self._stage.close(Result.PARTIAL, reason, cut=cut)
         if play is not None:
             try:
-                start = at if self._order(play) is None else None
-                self._stage.begin(play, self._round(play, at), start, play.ends - at)
+                self._stage.begin(play, self._round(play, at), play.ends - at)
             except SoundError as error:
                 self._held.refuse(BAD_CONTENT, str(error))
                 self._cache.drop(play.bulletin.content)

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 PROGRESS = 2_000
 """The journal learns this often (ms) how far the sound has got."""
 BLOCK_MS = BLOCK // PER_MS
+LEAD = 20
+"""The first sample sounds this many ms after the decision: time for the journal to reach the disk before it."""
 STALLED = 2_000
 """A sound that has not ended this long after its end is given up."""
 
@@ -71,12 +73,12 @@ class Stage:
         if self._ready is None or (self._ready.play, self._ready.what) != (_key(play), what):
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
-    def begin(self, play: Play, what: Round, at: int | None, remains: int) -> None:
-        """Puts ``remains`` ms of ``play`` on the air as of ``at`` (None: now). Raises SoundError and plays nothing."""
+    def begin(self, play: Play, what: Round, remains: int) -> None:
+        """Puts ``remains`` ms of ``play`` on the air. Raises SoundError and plays nothing."""
         self.prepare(play, what)
         ready, self._ready = self._ready, None
         assert ready is not None
-        began = self._after_last(self._time.now() if at is None else at)
+        began = self._after_last(self._time.now() + LEAD)
         self._journal.begin(self._receipt(play, began))
         now = self._time.now()
         self._player.start(ready.source, began, now - began)
