@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,25 +35,22 @@ class Link:
     """Calls ``receive`` with Message and Connection from its own thread; reconnects until closed."""
 
     def __init__(self, device: str, host: str, port: int, receive: Callable[[Message | Connection], None]) -> None:
-        self._host = host
-        self._port = port
+        self._broker = (host, port)
         self._receive = receive
         self._topics: frozenset[str] = frozenset()
         self._up = False
-        self._closing = False
-        self._over = threading.Event()
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=device, protocol=mqtt.MQTTv5, reconnect_on_failure=False
-        )
+        self._pause = FIRST_PAUSE
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device, protocol=mqtt.MQTTv5)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
-        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     def open(self, will_topic: str, will: bytes, topics: frozenset[str]) -> None:
         self._client.will_set(will_topic, will, qos=1, retain=True)
         self._topics = topics
-        self._thread.start()
+        self._client.connect_async(*self._broker, KEEPALIVE, clean_start=True)
+        self._client.loop_start()
 
     def listen(self, topics: frozenset[str]) -> None:
         """Subscribes to exactly these topics from now on."""
@@ -71,48 +67,35 @@ class Link:
 
     def close(self) -> None:
         """Says goodbye to the broker, so that it does not announce our death."""
-        self._closing = True
         self._client.disconnect()
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
+        self._client.loop_stop()
 
-    def _run(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._closing:
-            was_up = self._connect()
-            pause = FIRST_PAUSE if was_up else min(pause * 2, LONGEST_PAUSE)
-            self._over.clear()
-            if not self._closing:
-                self._over.wait(random.uniform(FIRST_PAUSE, max(pause, FIRST_PAUSE * 2)))  # noqa: S311 - spreads load
-
-    def _connect(self) -> bool:
-        """One connection from beginning to end; whether the broker took us."""
-        self._over.clear()
-        try:
-            self._client.connect(self._host, self._port, KEEPALIVE, clean_start=True)
-            self._client.loop_start()
-            self._over.wait()
-            self._client.loop_stop()
-        except OSError as error:
-            log.warning("broker %s:%d: %s", self._host, self._port, error)
-        was, self._up = self._up, False
-        if was:
-            self._receive(Connection(False))
-        return was
+    def _back_off(self) -> None:
+        """The wait before the next attempt: jittered, so that a fleet does not come back in one instant."""
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        pause: Any = random.uniform(FIRST_PAUSE, self._pause)  # noqa: S311 - spreads load; paho takes fractions
+        self._client.reconnect_delay_set(pause, pause)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            log.warning("broker %s:%d refuses: %s", self._host, self._port, reason)
+            log.warning("broker %s:%d refuses: %s", *self._broker, reason)
             return
         self._up = True
+        self._pause = FIRST_PAUSE
         client.subscribe([(t, SubscribeOptions(qos=1)) for t in sorted(self._topics)])
         self._receive(Connection(True))
 
+    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        log.warning("broker %s:%d cannot be reached", *self._broker)
+        self._back_off()
+
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not self._closing:
+        if reason.is_failure:
             log.warning("broker lost: %s", reason)
-        self._over.set()
+        self._back_off()
+        if self._up:
+            self._up = False
+            self._receive(Connection(False))
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if len(message.payload) <= MAX_FRAME:

@@ -562,7 +562,7 @@ def lies(rig: Rig, sounds: list[Sound]) -> dict[str, tuple[str, bytes, Reason]]:
         "a bulletin not of its frame": (PROG, _renamed(kit, normal, here), allowed),
         "another unit's programme": (
             PROG,
-            kit.seal(PROG, encode(Programme("622", here, (), {})), kit.hub),
+            elsewhere,
             Reason.WRONG_TOPIC,
         ),
         "no document": (PROG, kit.seal(PROG, b"{}", kit.hub), malformed),
