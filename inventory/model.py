@@ -6,16 +6,17 @@ means open. A query always has a date: ``Network.on`` gives the default one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from enum import StrEnum
-from functools import cached_property
-from typing import NewType
+from typing import NewType, TypeVar
 from zoneinfo import ZoneInfo
 
 from inventory.diagnostics import Place
 
+K = TypeVar("K")
+V = TypeVar("V")
 UnitId = NewType("UnitId", str)
 HamletId = NewType("HamletId", str)
 DeviceId = NewType("DeviceId", str)
@@ -316,10 +317,14 @@ class Network:
     targets: tuple[Target, ...] = ()
     trust: Trust | None = None
     profiles: tuple[str, ...] = ()
-    _index: NetworkIndex = field(init=False, repr=False, compare=False)
+    _heirs: Mapping[UnitId, tuple[UnitId, ...]] = field(init=False, repr=False, compare=False)
+    _behind: Mapping[DeviceId, tuple[DeviceId, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_index", NetworkIndex(self))
+        heirs = _grouped((p, unit.id) for unit in self.units.values() for p in unit.predecessors)
+        behind = _grouped((d.uplink, d.id) for d in self.devices.values() if d.uplink is not None)
+        object.__setattr__(self, "_heirs", heirs)
+        object.__setattr__(self, "_behind", behind)
 
     def on(self, today: date) -> date:
         """The default date of a query: the inventory's ``as_of`` where it has one, else today."""
@@ -336,7 +341,7 @@ class Network:
                 return None
             if known.valid_to is None or on < known.valid_to:
                 return current if known.valid_from is None or known.valid_from <= on else None
-            heirs = [h for h in self._index.heirs.get(current, ()) if h != current]
+            heirs = [h for h in self._heirs.get(current, ()) if h != current]
             if len(heirs) != 1:
                 return None
             current = heirs[0]
@@ -380,27 +385,11 @@ class Network:
 
     def behind(self, modem: DeviceId) -> tuple[DeviceId, ...]:
         """The devices whose uplink is this modem."""
-        return self._index.behind.get(modem, ())
+        return self._behind.get(modem, ())
 
 
-class NetworkIndex:
-    """Lookups derived once from a network."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    @cached_property
-    def heirs(self) -> Mapping[UnitId, tuple[UnitId, ...]]:
-        found: dict[UnitId, list[UnitId]] = {}
-        for unit in self._network.units.values():
-            for predecessor in unit.predecessors:
-                found.setdefault(predecessor, []).append(unit.id)
-        return {k: tuple(v) for k, v in found.items()}
-
-    @cached_property
-    def behind(self) -> Mapping[DeviceId, tuple[DeviceId, ...]]:
-        found: dict[DeviceId, list[DeviceId]] = {}
-        for device in self._network.devices.values():
-            if device.uplink is not None:
-                found.setdefault(device.uplink, []).append(device.id)
-        return {k: tuple(v) for k, v in found.items()}
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}

@@ -46,7 +46,8 @@ class Broken(AssertionError):
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports that are free for TCP and UDP right now, all different."""
-    held, ports = [], []
+    held: list[socket.socket] = []
+    ports: list[int] = []
     while len(ports) < count:
         tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
         tcp.bind(("127.0.0.1", 0))
