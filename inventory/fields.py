@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
+from functools import lru_cache
 from typing import Any, Protocol
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -179,6 +180,7 @@ class Scalar:
         return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
 
 
+@lru_cache(maxsize=4096)
 def _day(value: str) -> date | None:
     if len(value) != 10 or value[4] != "-" or value[7] != "-":
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import starmap
@@ -110,6 +110,18 @@ def _located(folder: Path, findings: Iterable[Finding]) -> list[Diagnostic]:
     return sorted(found, key=lambda d: (d.place, d.code))
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one file of a site says: whole records, and the ids ``declared`` by broken ones."""
+
+    findings: list[Finding]
+    declared: list[str]
+    site: Site | None = None
+    station: Station | None = None
+    hamlets: Sequence[Hamlet] = ()
+    devices: Sequence[Device] = ()
+
+
 @dataclass(slots=True)
 class _Collector:
     """Reads every file of the folder and keeps what is whole, the first of each id."""
@@ -142,9 +154,9 @@ class _Collector:
             self._add(self.groups, Group(**values), "group")
         for values in filter(PERSON.whole, self._records("people")):
             self._add(self.people, Person(**values), "person")
-        for name, tier in FOLDERS.items():
-            for file in self._listing(name):
-                self._site(file, tier)
+        files = [(file, tier) for name, tier in FOLDERS.items() for file in self._listing(name)]
+        for file, tier in files:
+            self._site(_contents(self.folder, file, tier))
 
     def _records(self, kind: str) -> tuple[Values, ...]:
         records: tuple[Values, ...] = self.tops[kind].get(kind, ())
@@ -189,18 +201,9 @@ class _Collector:
             self.findings.append(Finding("INV021", Place(file), fields={"file": file}))
 
     def _read(self, file: str, record: Record) -> Values:
-        node, findings = read(self.folder, file)
+        values, findings, whole = _read_file(self.folder, file, record)
         self.findings.extend(findings)
-        if node is None:
-            self.unread.add(file)
-            if not any(f.code != "INV020" for f in findings):
-                fields = {"required": ", ".join(sorted(record.required)) or record.fields[0].name}
-                self.findings.append(Finding("INV022", Place(file), fields=fields))
-            return {}
-        reader = Reader(file)
-        values: Values = record.read(node, reader) or {}
-        self.findings.extend(reader.findings)
-        if not record.whole(values):
+        if not whole:
             self.unread.add(file)
         return values
 
@@ -217,36 +220,17 @@ class _Collector:
             values.setdefault("parent", None)
             self._add(self.units, Unit(tier=TIER_OF[values["type"]], **values), "unit")
 
-    def _site(self, file: str, tier: Tier) -> None:
-        values = self._read(file, FILES["station"])
-        unit = UnitId(values.get("unit", ""))
-        if unit:
-            self.sites.append(Site(unit, tier, values["place"], "station" in values))
-        station = values.get("station")
-        if unit and station and STATION.whole(station):
-            station["technologies"] = tuple(sorted(station["technologies"], key=lambda t: t.since))
-            self.stations.setdefault(unit, Station(unit=unit, **station))
-        for hamlet in values.get("hamlets", ()):
-            self._hamlet(hamlet, unit)
-        for key, kind, record in _DEVICES:
-            for device in values.get(key, ()):
-                self._device(device, kind, record, unit)
-
-    def _hamlet(self, values: Values, unit: UnitId) -> None:
-        self.declared.add(values.get("id", ""))
-        if unit and HAMLET_RECORD.whole(values):
-            if not values.get("memberships"):
-                values["memberships"] = (Membership(unit),)
-            self._add(self.hamlets, Hamlet(**values), "hamlet")
-
-    def _device(self, values: Values, kind: DeviceKind, record: Record, unit: UnitId) -> None:
-        if not unit or not record.whole(values):
-            self.declared.add(values.get("id", ""))
-            return
-        values.setdefault("hamlet", None)
-        if kind is DeviceKind.BOARD:
-            values.setdefault("size", BoardSize.SMALL)
-        self._add(self.devices, Device(kind=kind, unit=unit, **values), "device")
+    def _site(self, contents: Contents) -> None:
+        self.findings.extend(contents.findings)
+        self.declared.update(contents.declared)
+        if contents.site is not None:
+            self.sites.append(contents.site)
+        if contents.station is not None:
+            self.stations.setdefault(contents.station.unit, contents.station)
+        for hamlet in contents.hamlets:
+            self._add(self.hamlets, hamlet, "hamlet")
+        for device in contents.devices:
+            self._add(self.devices, device, "device")
 
     def draft(self) -> Draft | None:
         """What is whole so far, ready to be checked across files; None if there was no folder."""
@@ -271,6 +255,60 @@ class _Collector:
             trust=_trust(self.tops.get("trust", {})),
         )
         return Draft(network, top.get("place", Place("")), tuple(self.sites), self.declared, frozenset(self.unread))
+
+
+def _read_file(folder: Path, file: str, record: Record) -> tuple[Values, list[Finding], bool]:
+    """The values of a file's top record, what is wrong with it, and whether it has all it must have."""
+    node, notes = read(folder, file)
+    findings = list(notes)
+    if node is None:
+        if not any(f.code != "INV020" for f in findings):
+            fields = {"required": ", ".join(sorted(record.required)) or record.fields[0].name}
+            findings.append(Finding("INV022", Place(file), fields=fields))
+        return {}, findings, False
+    reader = Reader(file)
+    values: Values = record.read(node, reader) or {}
+    return values, findings + reader.findings, record.whole(values)
+
+
+def _contents(folder: Path, file: str, tier: Tier) -> Contents:
+    values, findings, _ = _read_file(folder, file, FILES["station"])
+    unit = UnitId(values.get("unit", ""))
+    records = [(device, kind, record) for key, kind, record in _DEVICES for device in values.get(key, ())]
+    hamlets: tuple[Values, ...] = values.get("hamlets", ())
+    broken = [h.get("id", "") for h in hamlets if not HAMLET_RECORD.whole(h)]
+    broken += [device.get("id", "") for device, _, record in records if not record.whole(device)]
+    if not unit:
+        declared = [record.get("id", "") for record in (*hamlets, *(device for device, _, _ in records))]
+        return Contents(findings, declared)
+    return Contents(
+        findings,
+        broken,
+        Site(unit, tier, values["place"], "station" in values),
+        _station(values.get("station", {}), unit),
+        [_hamlet(hamlet, unit) for hamlet in hamlets if HAMLET_RECORD.whole(hamlet)],
+        [_device(device, kind, unit) for device, kind, record in records if record.whole(device)],
+    )
+
+
+def _station(values: Values, unit: UnitId) -> Station | None:
+    if not STATION.whole(values):
+        return None
+    values["technologies"] = tuple(sorted(values["technologies"], key=lambda t: t.since))
+    return Station(unit=unit, **values)
+
+
+def _hamlet(values: Values, unit: UnitId) -> Hamlet:
+    if not values.get("memberships"):
+        values["memberships"] = (Membership(unit),)
+    return Hamlet(**values)
+
+
+def _device(values: Values, kind: DeviceKind, unit: UnitId) -> Device:
+    values.setdefault("hamlet", None)
+    if kind is DeviceKind.BOARD:
+        values.setdefault("size", BoardSize.SMALL)
+    return Device(kind=kind, unit=unit, **values)
 
 
 def _targets(top: Values) -> Iterator[Target]:
