@@ -60,10 +60,7 @@ def convert(column: Column, value: Value) -> Metric | None:
         return _text(value) or None
     if column.kind is Kind.FLAG:
         return _text(value) in column.on
-    if column.kind is Kind.COUNTER:
-        counted = _counter(column, value)
-        return None if counted is None else counted * column.scale
-    number = _number(column, value)
+    number = _counter(column, value) if column.kind is Kind.COUNTER else _number(column, value)
     return None if number is None else round(number * column.scale, 6)
 
 
@@ -109,10 +106,11 @@ def _converter(column: Column) -> Converter:
 
 def _counting(column: Column) -> Converter:
     scale, absent = column.scale, column.absent
+    plain = scale == 1.0
 
     def counter(value: Value) -> Metric | None:
         if isinstance(value, int) and value >= 0 and not absent:
-            return value * scale
+            return float(value) if plain else round(value * scale, 6)
         return convert(column, value)
 
     return counter

@@ -147,15 +147,13 @@ class Responder:
         self._id_at: dict[int, int] = {}
         self._answers: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
         self._answers_of = -1
+        self._stopped = False
 
     def serve(self) -> None:
-        """Until the process ends or the socket is closed."""
+        """Until the process ends or ``stop``."""
         receive, send, counts = self._socket.recvmsg, self._socket.sendmsg, self.counts
-        while True:
-            try:
-                datagram, ancillary, _, source = receive(4096, 64)
-            except OSError:
-                return
+        while not self._stopped:
+            datagram, ancillary, _, source = receive(4096, 64)
             address = ancillary[0][2][8:12]
             agent = self.agents.get(address)
             answer = None if agent is None else self._answer(address, agent, datagram)
@@ -165,6 +163,13 @@ class Responder:
             counts.answered += 1
             with contextlib.suppress(OSError):
                 send(answer, ancillary, 0, source)
+        self._socket.close()
+
+    def stop(self) -> None:
+        """Ends ``serve`` in another thread and frees the port."""
+        self._stopped = True
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", ("127.0.0.1", self._socket.getsockname()[1]))
 
     def _answer(self, address: bytes, agent: Agent, datagram: bytes) -> tuple[bytes, bytes, bytes] | None:
         at = self._id_at.get(len(datagram), 0)

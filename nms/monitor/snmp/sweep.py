@@ -146,6 +146,12 @@ class Sweeper:
         self._layouts: dict[DeviceId, tuple[_Plan, Layout]] = {}
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where requests come from and answers go to."""
+        host, port = self._socket.getsockname()
+        return host, port
+
+    @property
     def granted(self) -> int:
         """Bytes of receive buffer the kernel granted."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
