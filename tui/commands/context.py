@@ -76,7 +76,7 @@ class Session:
         """The devices of a selection; ends with 2 and the mistake on stderr when it does not parse."""
         from inventory.select import Selection, parse
 
-        parsed = parse(selection, network)
+        parsed = parse(selection, network, on)
         if isinstance(parsed, Selection):
             return parsed.devices(on)
         report(parsed, self.translate)
