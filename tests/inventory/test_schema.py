@@ -78,8 +78,10 @@ def test_every_code_has_its_page_with_an_example() -> None:
     pages = dict(re.findall(r"^## ((?:INV|SEL)\d{3})\b[^\n]*\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
     assert sorted(pages) == sorted(CODES)
     for code, page in pages.items():
-        assert "```" in page, code
-        assert len(page) > 100, code
+        meaning, example, mending = page.split("```")
+        assert meaning.strip(), code
+        assert example.count("\n") > 1, code
+        assert mending.strip(), code
 
 
 def test_messages_name_their_fields() -> None:
