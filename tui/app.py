@@ -10,6 +10,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 
 from nms.i18n import N_
+from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.messages import News, Silence
 from tui.methods import WATCH, Nothing
@@ -37,7 +38,7 @@ class LoaApp(App[None]):
         self.gateway = gateway
         self.tr = translate
         self._overview = OverviewScreen(translate)
-        _translate_bindings(self, translate)
+        translate_bindings(self, translate)
 
     def on_mount(self) -> None:
         self.theme = "textual-dark"
@@ -60,12 +61,3 @@ class LoaApp(App[None]):
 
     def action_help(self) -> None:
         self.push_screen(HelpScreen(self.tr))
-
-
-def _translate_bindings(app: App[None], translate: Callable[[str], str]) -> None:
-    """Bindings are written before the language is known; their descriptions are put into it here."""
-    from dataclasses import replace
-
-    bindings = app._bindings.key_to_bindings
-    for key, found in bindings.items():
-        bindings[key] = [replace(b, description=translate(b.description)) if b.description else b for b in found]

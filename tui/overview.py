@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from inventory.model import Device, DeviceId, Network, Tier, UnitId
+from inventory.select import fold
 from tui.methods import UnitRow
 
 UNKNOWN = "unknown"
@@ -39,7 +40,7 @@ class Places:
 
 
 def unit_rows(places: Places, states: Mapping[DeviceId, str], playing: Iterable[str]) -> tuple[UnitRow, ...]:
-    """One row for each unit with devices, the province first, then by name."""
+    """One row for each unit with devices, the province first, then by name (Đ beside D, not after Z)."""
     counts: dict[UnitId, Counter[str]] = {}
     sounding: Counter[UnitId] = Counter()
     on_air = set(playing)
@@ -54,4 +55,4 @@ def unit_rows(places: Places, states: Mapping[DeviceId, str], playing: Iterable[
         UnitRow(u, units[u].name, str(units[u].tier), units[u].parent or "", dict(c), sounding[u])
         for u, c in counts.items()
     ]
-    return tuple(sorted(rows, key=lambda r: (order[Tier(r.tier)], r.name, r.unit)))
+    return tuple(sorted(rows, key=lambda r: (order[Tier(r.tier)], fold(r.name), r.unit)))

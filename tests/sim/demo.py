@@ -273,7 +273,9 @@ def main() -> int:
             demo.coverage()
             if sys.stdout.isatty() and sys.stdin.isatty():
                 story.tell("the operator's screens: q ends the demo")
-                subprocess.run([sys.executable, "-m", "tui.cli", "tui"], env=world.environment, check=False)
+                subprocess.run(
+                    [sys.executable, "-m", "tui.cli", "--as", "p.editor", "tui"], env=world.environment, check=False
+                )
     except Broken as error:
         story.check(False, str(error))
     left = [c.pid for c in world.children.values() if c.poll() is None]

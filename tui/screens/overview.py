@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from nms.i18n import N_, decimal, number
+from tui.bindings import translate_bindings
 from tui.messages import News, Silence
 from tui.methods import BulletinRow, Overview
 from tui.views import status
@@ -29,10 +30,11 @@ BULLETINS = 10
 class OverviewScreen(Screen[None]):
     """One table of units (districts, then the communes of one), the causes of losses, and the latest bulletins."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "back", "")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "back", N_("Back"))]
 
     def __init__(self, translate: Callable[[str], str]) -> None:
         super().__init__()
+        translate_bindings(self, translate)
         self._translate = translate
         self._overview: Overview | None = None
         self._heard = 0.0

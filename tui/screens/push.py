@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Button, Checkbox, Footer, Input, Label, Select, Static, TextArea
+from textual.widgets import Button, Footer, Input, Label, Select, Static, TextArea
 
 from inventory.select import fold
 from nms.i18n import N_, decimal
+from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.methods import PREVIEW, SUBMIT, Preview, Problem, Push
 from tui.views.words import CLASSES
@@ -25,10 +26,14 @@ SHOWN_COMMUNES = 4
 class PushScreen(Screen[None]):
     """An emergency is confirmed by typing the name of its area, because numbers get copied unread."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "app.pop_screen", ""), ("ctrl+s", "submit", "")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("ctrl+s", "submit", N_("Send for approval")),
+        ("escape", "app.pop_screen", N_("Back")),
+    ]
 
     def __init__(self, gateway: Gateway, translate: Callable[[str], str], unit: str) -> None:
         super().__init__()
+        translate_bindings(self, translate)
         self._gateway = gateway
         self._translate = translate
         self._unit = unit
@@ -37,6 +42,7 @@ class PushScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         tr = self._translate
         classes = [(tr(text), key) for key, text in CLASSES.items()]
+        whens = [(tr(N_("in the next session")), "session"), (tr(N_("as soon as the air is free")), "now")]
         with VerticalScroll(id="form"):
             yield Label(tr(N_("Origin unit (code)")))
             yield Input(self._unit, id="origin", compact=True)
@@ -48,7 +54,8 @@ class PushScreen(Screen[None]):
             yield TextArea(id="text", compact=True)
             yield Label(tr(N_("Audience (empty: the unit's whole area)")))
             yield Input(id="audience", placeholder="commune=23557 · group=… · district=622", compact=True)
-            yield Checkbox(tr(N_("play as soon as the air is free")), id="now", compact=True)
+            yield Label(tr(N_("When")))
+            yield Select(whens, value="session", allow_blank=False, id="when", compact=True)
             yield Label("", id="confirm-label")
             yield Input(id="confirm", compact=True)
             yield Static(id="preview", markup=False)
@@ -125,7 +132,7 @@ class PushScreen(Screen[None]):
             title=self._value("title"),
             audience=self._value("audience"),
             text=self.query_one("#text", TextArea).text,
-            play_now=self.query_one("#now", Checkbox).value,
+            play_now=self._value("when") == "now",
         )
 
     def _value(self, name: str) -> str:
