@@ -5,6 +5,8 @@ SHELL := /bin/bash
 export UV_SYSTEM_CERTS ?= 1
 # Debian keeps daemons (mosquitto, snmpd) out of an ordinary user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
+# Without compiled modules every start of a program costs half a second more.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON := .venv/bin/python
 ROOMS := inventory nms audio exporters tui
 N ?= 5000

@@ -105,7 +105,8 @@ class World:
             "LOA_CLOCK": self.clock,
             "LOA_LANG": "vi",
         }
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOA_")}
+        unwanted = ("LOA_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         return inherited | mine | {"PYTHONPATH": str(ROOT), "PATH": inherited["PATH"] + ":/usr/sbin"}
 
     @property
