@@ -25,6 +25,8 @@ from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, wh
 
 LATE = 250
 """A change that the loop comes to this late (ms) is decided as of its own instant."""
+EARLY = 60
+"""A start is decided this many ms before its instant, so that its first sample sounds at the instant."""
 AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
@@ -119,7 +121,7 @@ class Agent:
 
     def step(self) -> int:
         now = self._time.now()
-        at = self._wake if self._wake <= now <= self._wake + LATE else now
+        at = self._instant(now)
         self._stage.follow(now)
         if self._stage.on_air is None or now < self._stage.on_air.ends:
             decision = self._decide(at)
@@ -128,6 +130,14 @@ class Agent:
             self._wake = decision.until
         self._report(now)
         return self._prepare(now)
+
+    def _instant(self, now: int) -> int:
+        """The instant to decide for: that of the change we woke up for, a little before it if nothing is on the air."""
+        on_air = self._stage.on_air
+        early = EARLY if on_air is None else 0
+        if self._wake - early <= now <= self._wake + LATE:
+            return self._wake
+        return now if on_air is None else max(now, on_air.began)
 
     def stop(self) -> None:
         """Silence, everything recorded, goodbye said."""
@@ -182,7 +192,7 @@ class Agent:
             self._stage.close(Result.PARTIAL, reason, cut=cut)
         if play is not None:
             try:
-                self._stage.begin(play, self._round(play, at), play.ends - at)
+                self._stage.begin(play, self._round(play, at), at, play.ends - at)
             except SoundError as error:
                 self._held.refuse(BAD_CONTENT, str(error))
                 self._cache.drop(play.bulletin.content)
@@ -329,7 +339,8 @@ class Agent:
                 self._open_ahead(play)
         if self._wake <= now:
             return now + RETRY
-        return min(self._wake - AHEAD if self._wake - AHEAD > now else self._wake, now + TICK)
+        steps = (self._wake - AHEAD, self._wake - EARLY, self._wake)
+        return min(next(s for s in steps if s > now), now + TICK)
 
     def _open_ahead(self, play: Play) -> None:
         try:

@@ -16,11 +16,11 @@ from audio.timetable import Play
 
 log = logging.getLogger(__name__)
 
-PROGRESS = 2_000
-"""The journal learns this often (ms) how far the sound has got."""
+PROGRESS = 1_500
+"""The journal learns no more often than this (ms) how far the sound has got: every 2 s, as the loop looks each second."""
 BLOCK_MS = BLOCK // PER_MS
 LEAD = 20
-"""The first sample sounds this many ms after the decision: time for the journal to reach the disk before it."""
+"""The first sample sounds no sooner than this many ms after we got round to it: the journal comes first."""
 STALLED = 2_000
 """A sound that has not ended this long after its end is given up."""
 
@@ -42,6 +42,7 @@ class PlayerLike(Protocol):
 @dataclass(frozen=True, slots=True)
 class OnAir:
     play: Play
+    began: int
     ends: int
 
 
@@ -73,17 +74,17 @@ class Stage:
         if self._ready is None or (self._ready.play, self._ready.what) != (_key(play), what):
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
-    def begin(self, play: Play, what: Round, remains: int) -> None:
-        """Puts ``remains`` ms of ``play`` on the air. Raises SoundError and plays nothing."""
+    def begin(self, play: Play, what: Round, at: int, remains: int) -> None:
+        """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be. Raises SoundError instead."""
         self.prepare(play, what)
         ready, self._ready = self._ready, None
         assert ready is not None
-        began = self._after_last(self._time.now() + LEAD)
+        began = self._after_last(max(at, self._time.now() + LEAD))
         self._journal.begin(self._receipt(play, began))
         now = self._time.now()
         self._player.start(ready.source, began, now - began)
-        self.on_air = OnAir(play, began + remains)
-        self._progress = now
+        self.on_air = OnAir(play, began, began + remains)
+        self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
 
     def follow(self, now: int) -> None:

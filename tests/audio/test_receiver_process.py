@@ -207,7 +207,8 @@ def test_an_evening(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
 
     (storm,) = ear.of(order.entry)
     before, after = ear.of("one")
-    assert (before.started, before.offset, before.result, before.reason) == (begin, 0, Result.PARTIAL, "emergency")
+    assert (before.offset, before.result, before.reason) == (0, Result.PARTIAL, "emergency")
+    assert begin <= before.started
     assert (storm.result, storm.offset, storm.ended - storm.started) == (Result.PLAYED, 0, warning.round)
     assert (after.result, after.offset) == (Result.PLAYED, before.ended - before.started)
     assert before.ended <= storm.started
@@ -229,12 +230,8 @@ def test_an_evening(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
     until(lambda: len(ear.of("two")) == 2)
     broken, rest = ear.of("two")
     assert seen <= set(ear.by_id)
-    assert (broken.started, broken.offset, broken.result, broken.reason) == (
-        begin + 10_000,
-        0,
-        Result.PARTIAL,
-        "restart",
-    )
+    assert (broken.offset, broken.result, broken.reason) == (0, Result.PARTIAL, "restart")
+    assert begin + 10_000 <= broken.started
     assert broken.ended - broken.started >= 2_000
     assert (rest.offset, rest.result) == (broken.ended - broken.started, Result.PLAYED)
     assert len(ear.of("one")) == 2
