@@ -204,28 +204,33 @@ def on_plan_units(day: date, numerator: int, denominator: int) -> Note:
     )
 
 
-MERGED = {
-    "station": "{unit} counts once: {parts} each had a station, a merged commune keeps one.",
-    "converted": "{unit} counts once: the stations of {parts} were all IP, a merged commune keeps one.",
-    "board": "{unit} counts once: {parts} each had a board.",
-    "connected_large_board": "{unit} counts once: {parts} each had a large board.",
-}
-"""The sentence for what is counted (``coverage.Counts``)."""
+def merged(counts: str, unit: str, parts: tuple[str, ...]) -> Note:
+    """A merged unit and the former ones that each had what is counted (``coverage.Counts``)."""
+    fields = {"unit": unit, "parts": ", ".join(parts)}
+    if counts == "station":
+        return Note("merged", "{unit} counts once: {parts} each had a station, a merged commune keeps one.", fields)
+    if counts == "converted":
+        return Note(
+            "merged", "{unit} counts once: the stations of {parts} were all IP, a merged commune keeps one.", fields
+        )
+    if counts == "board":
+        return Note("merged", "{unit} counts once: {parts} each had a board.", fields)
+    return Note("merged", "{unit} counts once: {parts} each had a large board.", fields)
 
 
 FEW = 5
 """Mergers that are named one by one; a reform of the whole province is one sentence."""
 
 
-def mergers(counts: str, merged: Mapping[str, tuple[str, ...]]) -> Iterator[Note]:
-    """``merged`` maps a unit to the former units that each had what is counted."""
-    if len(merged) > FEW:
-        former = sum(len(parts) for parts in merged.values())
-        fields = {"units": str(len(merged)), "parts": str(former)}
+def mergers(counts: str, units: Mapping[str, tuple[str, ...]]) -> Iterator[Note]:
+    """``units`` maps a unit to the former units that each had what is counted."""
+    if len(units) > FEW:
+        former = sum(len(parts) for parts in units.values())
+        fields = {"units": str(len(units)), "parts": str(former)}
         yield Note("merged_many", "{units} units count once each for {parts} former ones.", fields)
         return
-    for unit, parts in merged.items():
-        yield Note("merged", MERGED[counts], {"unit": unit, "parts": ", ".join(parts)})
+    for unit, parts in units.items():
+        yield merged(counts, unit, parts)
 
 
 def partly_converted(unit: str, parts: tuple[str, ...]) -> Note:

@@ -1,7 +1,8 @@
 """Keep the Vietnamese catalogue complete: ``python -m scripts.translations check`` or ``update``.
 
 Message ids are what the code marks with ``N_`` or ``_``, and the sentences that belong to a diagnostic code, wherever a
-code stands beside them: ``Diagnostic("MON001", place, "…", "…")`` or a table ``{"INV001": ("…", "…")}``. ``update``
+code stands beside them: ``Diagnostic("MON001", place, "…", "…")`` or a table ``{"INV001": ("…", "…")}``, and what a
+planner is told: ``Note("no_targets", "…")``. ``update``
 keeps what is translated, drops what is no longer used, compiles, and lists what is still missing.
 """
 
@@ -38,6 +39,8 @@ def _in_scope(scope: ast.AST) -> Iterator[tuple[str, int]]:
     for node in nodes:
         if isinstance(node, ast.Call) and _name(node.func) in MARKERS:
             yield from _texts(node.args[0], named)
+        elif isinstance(node, ast.Call) and _name(node.func) == "Note":
+            yield from _texts(node.args[1], named)
         elif isinstance(node, ast.Call):
             codes = [n for n, argument in enumerate(node.args) if _is_code(argument)]
             sentences = node.args[codes[0] + 1 :] if codes else []
