@@ -101,7 +101,7 @@ def _session(ctx: click.Context) -> Session:
 )
 @click.option("--inventory", metavar="FOLDER", help="the inventory folder")
 @click.option("--state", metavar="FOLDER", help="where the hub keeps its state")
-@click.option("--lang", metavar="vi|en", help="language of the output")
+@click.option("--lang", metavar="vi|en", is_eager=True, help="language of the output")  # eager: --help obeys it
 @click.option("--as", "claim", metavar="USER", help="act as this account (root and the hub's own user only)")
 @click.version_option(package_name="loa-nms", message="loa %(version)s")
 @click.pass_context
@@ -120,8 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except SystemExit:  # click's answer to a reader that has seen enough, as in: loa show | head
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
 

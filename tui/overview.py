@@ -9,6 +9,7 @@ from datetime import date
 from inventory.model import Device, DeviceId, Network, Tier, UnitId
 from inventory.select import fold
 from tui.methods import UnitRow
+from tui.views.words import hamlet_name
 
 UNKNOWN = "unknown"
 
@@ -31,7 +32,7 @@ class Places:
 
     def hamlet(self, device: Device) -> str:
         hamlet = self.network.hamlets.get(device.hamlet) if device.hamlet else None
-        return f"{hamlet.word} {hamlet.name}" if hamlet else ""
+        return hamlet_name(hamlet) if hamlet else ""
 
     def contact(self, device: Device) -> str:
         hamlet = self.network.hamlets.get(device.hamlet) if device.hamlet else None

@@ -11,6 +11,7 @@ from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import Tier
 from nms.i18n import N_, number
 from tui.commands.context import INVALID, emit_json, report, session
+from tui.views.words import hamlet_name
 
 FILES = ("network", "units", "grid", "groups", "people", "targets", "trust", "station")
 
@@ -29,9 +30,8 @@ def validate_verb(ctx: click.Context, as_json: bool) -> None:
     else:
         report(diagnostics, call.translate)
         if network is None:
-            call.say(
-                N_("{errors} errors in {files} files"), errors=errors, files=len({d.place.file for d in diagnostics})
-            )
+            files = {d.place.file for d in diagnostics if d.severity is Severity.ERROR}
+            call.say(N_("{errors} errors in {files} files"), errors=errors, files=len(files))
         else:
             call.say(
                 N_("{name}: {units} units, {devices} devices, no errors"),
@@ -77,7 +77,7 @@ def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as
                 "kind": str(device.kind),
                 "unit": unit or "",
                 "unit_name": network.units[unit].name if unit else "",
-                "hamlet": f"{hamlet.word} {hamlet.name}" if hamlet else "",
+                "hamlet": hamlet_name(hamlet) if hamlet else "",
                 "address": address(device.id, call.settings.overlay or int(network.overlay)),
                 "uplink": device.uplink or "",
                 "in_service": device.in_service.isoformat(),

@@ -11,7 +11,7 @@ import click
 from inventory.diagnostics import Diagnostic
 from nms.i18n import N_, number
 from nms.settings import PASSPHRASE
-from tui.commands.context import DONE, FAILED, Session, report, session
+from tui.commands.context import FAILED, Session, report, session
 from tui.views.times import milliseconds
 
 BUNDLE = "policies.bundle"
@@ -81,4 +81,4 @@ def _passphrase(call: Session, *, new: bool) -> str:
 def _end(call: Session, diagnostics: tuple[Diagnostic, ...]) -> None:
     report(diagnostics, call.translate)
     if diagnostics:
-        raise click.exceptions.Exit(FAILED if diagnostics else DONE)
+        raise click.exceptions.Exit(FAILED)

@@ -24,7 +24,7 @@ KEYS = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """Any key closes it."""
+    """Closed by the keys that open and leave other screens."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,enter", "app.pop_screen", "")]
 

@@ -38,6 +38,7 @@ class OverviewScreen(Screen[None]):
         self._translate = translate
         self._overview: Overview | None = None
         self._heard = 0.0
+        self._silence = ""
         self._path: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -61,27 +62,28 @@ class OverviewScreen(Screen[None]):
 
     @on(News)
     def news(self, message: News) -> None:
-        self._overview, self._heard = message.overview, time.monotonic()
+        self._overview, self._heard, self._silence = message.overview, time.monotonic(), ""
         self._show()
 
     @on(Silence)
     def silence(self, message: Silence) -> None:
-        text = "; ".join(self._translate(p.message).format_map(p.fields) for p in message.problems)
-        status_line = self.query_one("#status", Static)
-        status_line.update(f"{SIGNS['down']} {text}")
-        status_line.add_class("-lost")
+        self._silence = "; ".join(self._translate(p.message).format_map(p.fields) for p in message.problems)
+        self._age()
 
     @on(DataTable.RowSelected)
     def open_unit(self) -> None:
         unit = self.selected_unit()
-        if self._overview and any(row.parent == unit for row in self._overview.units):
+        units = self._overview.units if self._overview else ()
+        opened = any(row.unit == unit and row.tier == "province" for row in units)
+        if not opened and any(row.parent == unit for row in units):
             self._path.append(unit)
             self._show()
 
     def action_back(self) -> None:
         if self._path:
-            self._path.pop()
+            left = self._path.pop()
             self._show()
+            self.query_one(UnitTable).select(left)
 
     def _show(self) -> None:
         overview = self._overview
@@ -99,11 +101,21 @@ class OverviewScreen(Screen[None]):
         self._age()
 
     def _age(self) -> None:
-        """The head line; old news are marked as old, because an operator acts on what stands here."""
-        overview = self._overview
-        if overview is None:
-            return
+        """The head line; silence and old news are marked, because an operator acts on what stands here."""
         age = int(time.monotonic() - self._heard)
+        parts = [f"{SIGNS['down']} {self._silence}"] if self._silence else []
+        if self._overview is not None:
+            if age >= STALE_SECONDS:
+                parts.append(self._translate(N_("no news from the hub for {age} s")).format(age=age))
+            parts.append(self._head(self._overview))
+        if not parts:
+            return
+        line = self.query_one("#status", Static)
+        line.update("  ".join(parts))
+        broker = self._overview is None or self._overview.broker
+        line.set_class(bool(self._silence) or age >= STALE_SECONDS or not broker, "-lost")
+
+    def _head(self, overview: Overview) -> str:
         counts = status.totals(overview)
         # what needs a person stands first: a narrow terminal cuts the end of the line
         present = [s for s in ("down", "unreachable", "degraded", "unknown", "maintenance", "up") if counts.get(s)]
@@ -114,11 +126,7 @@ class OverviewScreen(Screen[None]):
             text += "  " + self._translate(N_("sweep {seconds} s")).format(seconds=seconds)
         if not overview.broker:
             text += "  " + self._translate(N_("no connection to the broker"))
-        if age >= STALE_SECONDS:
-            text = self._translate(N_("no news from the hub for {age} s")).format(age=age) + "  " + text
-        line = self.query_one("#status", Static)
-        line.update(text)
-        line.set_class(age >= STALE_SECONDS or not overview.broker, "-lost")
+        return text
 
     def _causes(self, overview: Overview) -> str:
         title = self._translate(N_("Causes ({count})")).format(count=len(overview.causes))

@@ -38,6 +38,7 @@ class PushScreen(Screen[None]):
         self._translate = translate
         self._unit = unit
         self._preview: Preview | None = None
+        self._previewed: Push | None = None
 
     def compose(self) -> ComposeResult:
         tr = self._translate
@@ -67,6 +68,7 @@ class PushScreen(Screen[None]):
     def on_mount(self) -> None:
         for field in self.query(Input):
             field.cursor_blink = False
+        self.query_one("#text", TextArea).cursor_blink = False
         self._timer = self.set_timer(PREVIEW_DELAY, self._refresh)
         self._emergency(False)
         self.query_one("#title", Input).focus()
@@ -89,9 +91,9 @@ class PushScreen(Screen[None]):
 
     def action_submit(self) -> None:
         if self._value("cls") == "emergency" and not self._confirmed():
-            self._say(
-                self._translate(N_("type the name of the area to send an emergency: {name}")).format(name=self._area())
-            )
+            known = N_("type the name of the area to send an emergency: {name}")
+            waiting = N_("wait until it is known who would hear it")
+            self._say(self._translate(known if self._area() else waiting).format(name=self._area()))
             return
         self._submit(self._push())
 
@@ -101,9 +103,9 @@ class PushScreen(Screen[None]):
     @work(exclusive=True)
     async def _ask_preview(self, push: Push) -> None:
         try:
-            self._preview = await self._gateway.ask(PREVIEW, push)
+            self._preview, self._previewed = await self._gateway.ask(PREVIEW, push), push
         except HubError as error:
-            self._preview = None
+            self._preview = self._previewed = None
             self._say(self._problems(error.problems))
             return
         self._say(self._preview_text(self._preview))
@@ -140,8 +142,12 @@ class PushScreen(Screen[None]):
         return str(widget.value).strip() if isinstance(widget, Input | Select) else ""
 
     def _area(self) -> str:
-        """What an emergency's author must type: the audience's own name."""
-        return self._preview.area if self._preview else ""
+        """What an emergency's author must type: the audience's own name; empty until it is known of this audience."""
+        current = self._previewed
+        if self._preview is None or current is None:
+            return ""
+        same = (current.origin, current.audience) == (self._value("origin"), self._value("audience"))
+        return self._preview.area if same else ""
 
     def _confirmed(self) -> bool:
         area = self._area()

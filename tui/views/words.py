@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nms.i18n import N_
+
+if TYPE_CHECKING:
+    from inventory.model import Hamlet
 
 STATES: Mapping[str, str] = {
     "up": N_("connected"),
@@ -63,3 +67,8 @@ PLAYED: Mapping[str, str] = {
     "missed": N_("not played"),
     "refused": N_("refused"),
 }
+
+
+def hamlet_name(hamlet: Hamlet) -> str:
+    """``làng Mơ Năng 2``; a name that begins with its own word stays as it is."""
+    return hamlet.name if hamlet.name.casefold().startswith(hamlet.word.casefold()) else f"{hamlet.word} {hamlet.name}"

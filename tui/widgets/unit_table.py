@@ -54,6 +54,11 @@ class UnitTable(DataTable[str]):
         if chosen in fresh:
             self.move_cursor(row=list(fresh).index(chosen))
 
+    def select(self, unit: str) -> None:
+        """Put the cursor on a unit that is shown."""
+        if unit in self._shown:
+            self.move_cursor(row=list(self._shown).index(unit))
+
     def selected(self) -> str:
         """The unit under the cursor, empty where there is none."""
         units = list(self._shown)
