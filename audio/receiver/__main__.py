@@ -63,7 +63,7 @@ def run(config: Config, pinned: bytes) -> int:
     with closing(Journal(config.state / "journal.jsonl", time.now())) as journal:
         held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
         output = FileOutput(config.output, time.now()) if config.output else NullOutput()
-        with closing(Player(output, lambda: inbox.put(Finished()))) as player:
+        with closing(Player(output, lambda: inbox.put(Finished()), journal.sounded)) as player:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: inbox.put(Stop()))
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

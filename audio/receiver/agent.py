@@ -13,7 +13,7 @@ from typing import Protocol
 
 from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result
 from audio.receiver import VERSION
-from audio.receiver.clock import TOLERANCE, DeviceTime
+from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
@@ -128,6 +128,7 @@ class Agent:
             self._switch(decision, at)
             self._note(decision, at)
             self._wake = decision.until
+            self._report_missed(min(at, now))
         self._report(now)
         return self._prepare(now)
 
@@ -249,8 +250,6 @@ class Agent:
         return "busy" if decision.play is not None else "too late"
 
     def _report(self, now: int) -> None:
-        if self._time.synchronised or (self._time.error is not None and abs(self._time.error) > TOLERANCE):
-            self._report_missed(now)
         if now >= self._purged + PURGE and self._time.synchronised:
             self._purged = now
             self._want(now)
@@ -259,6 +258,8 @@ class Agent:
 
     def _report_missed(self, now: int) -> None:
         """One receipt for each item or order whose last chance has passed without a start."""
+        if not self._time.synchronised and self._time.error is None:
+            return  # what time it is, is not even guessed
         since, reported = self._journal.since, self._journal.reported
         recent = (i for i in self._held.items if now - 2 * DAY < i.airing.start < now + DAY)
         open_ = tuple(i for i in recent if (i.airing.airing, i.airing.repeat) not in reported)

@@ -13,6 +13,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 KEEP = 8 * DAY
 REWRITE_AFTER = 20_000
 """Lines after which the file is rewritten without what is over."""
+MARK = 256
+"""Bytes of the record of how far the open segment has got, which is written in place: one sector, one write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class Journal:
         """When this device first ran: what was due before is not its business."""
         for record in _records(path):
             self._apply(record)
+        mark = path.with_name(path.name + ".at")
+        for record in _records(mark):
+            self._apply(record)
+        self._mark = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._lines = 0
         self._rewrite(now)
         self._file = path.open("ab", buffering=0)
@@ -81,6 +88,16 @@ class Journal:
     def progress(self, samples: int, energy: int) -> None:
         """How much of the open segment has sounded (48 kHz samples, sum of squares). Not forced to the disk."""
         self._write({"k": "at", "samples": samples, "energy": energy}, force=False)
+
+    def sounded(self, samples: int, energy: int) -> None:
+        """As ``progress``, for every block and from the player's thread: a process that is killed has said how much.
+
+        The sound never waits for the disk, nor ends because of it.
+        """
+        if (begun := self.open) is not None:
+            record = {"k": "mark", "id": begun.receipt.id, "samples": samples, "energy": energy}
+            with suppress(OSError):
+                os.pwrite(self._mark, _line(record, MARK), 0)
 
     def end(self, result: Result, reason: str, cut: bool, now: int) -> Receipt:
         """Closes the open segment as far as it has got; its receipt waits for the hub's acknowledgement."""
@@ -118,6 +135,7 @@ class Journal:
     def close(self) -> None:
         os.fsync(self._file.fileno())
         self._file.close()
+        os.close(self._mark)
 
     def _write(self, record: dict[str, Any], *, force: bool = True) -> None:
         self._apply(record)
@@ -136,6 +154,9 @@ class Journal:
                 self.open = Begun(decode(Receipt, json.dumps(raw)))
             case {"k": "at"} if self.open is not None:
                 self.open = replace(self.open, samples=record["samples"], energy=record["energy"])
+            case {"k": "mark", "id": receipt, "samples": samples, "energy": energy} if self.open is not None:
+                if receipt == self.open.receipt.id and samples > self.open.samples:
+                    self.open = replace(self.open, samples=samples, energy=energy)
             case {"k": "end", "receipt": raw, "cut": cut}:
                 self._close(decode(Receipt, json.dumps(raw)), cut)
             case {"k": "ack", "ids": ids}:
@@ -194,8 +215,9 @@ def _raw(receipt: Receipt) -> Any:
     return json.loads(encode(receipt))
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, separators=(",", ":")).encode()
+def _line(record: dict[str, Any], size: int = 0) -> bytes:
+    """The record's line, at least ``size`` bytes long."""
+    text = json.dumps(record, separators=(",", ":")).encode().ljust(size - 10)
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 

@@ -65,11 +65,16 @@ class Heard:
 
 
 class Player:
-    """One sound at a time, in its own thread; ``finished`` is called from there when a sound has run to its end."""
+    """One sound at a time, in its own thread; from there ``finished`` is called when a sound has run to its end, and
+    ``sounded`` with samples and energy after each block.
+    """
 
-    def __init__(self, output: Output, finished: Callable[[], None]) -> None:
+    def __init__(
+        self, output: Output, finished: Callable[[], None], sounded: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
         self._output = output
         self._finished = finished
+        self._sounded = sounded
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
         self._heard = Heard(0, 0)
@@ -116,6 +121,7 @@ class Player:
                     return
                 self._output.write(at * PER_MS + number * BLOCK, block)
                 self._heard = Heard(self._heard.samples + len(block) // 2, self._heard.energy + energy(block))
+                self._sounded(self._heard.samples, self._heard.energy)
             halt.wait(max(begun + self._heard.samples / RATE - time.monotonic(), 0))
         except SoundError as error:
             failure = f"decoder: {error}"

@@ -17,7 +17,7 @@ from audio.timetable import Play
 log = logging.getLogger(__name__)
 
 PROGRESS = 1_500
-"""The journal learns no more often than this (ms) how far the sound has got: every 2 s, as the loop looks each second."""
+"""The journal learns no more often than this (ms) how far the sound has got: with the loop's ticks, every 2 s."""
 BLOCK_MS = BLOCK // PER_MS
 LEAD = 20
 """The first sample sounds no sooner than this many ms after we got round to it: the journal comes first."""

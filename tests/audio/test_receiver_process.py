@@ -232,7 +232,7 @@ def test_an_evening(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
     assert seen <= set(ear.by_id)
     assert (broken.offset, broken.result, broken.reason) == (0, Result.PARTIAL, "restart")
     assert begin + 10_000 <= broken.started
-    assert broken.ended - broken.started >= 2_000
+    assert broken.ended > broken.started
     assert (rest.offset, rest.result) == (broken.ended - broken.started, Result.PLAYED)
     assert len(ear.of("one")) == 2
     assert_heard(device, broken, rendered(second))
