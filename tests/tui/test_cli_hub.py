@@ -1,0 +1,283 @@
+"""The verbs that ask the hub: with none, and with a real socket behind which small handlers answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inventory.model import Network, Tier, Unit, UnitId, UnitType
+from tests.tui.gateway_fake import NOW, SILENT, bulletin, overview, unit
+from tests.tui.loa_command import Answer, Shell, program
+from tui import methods as m
+from tui.hub import Caller, Handler, HubSocket, Refusal
+
+PROVINCE = Unit(UnitId("64"), "64", "Tỉnh Gia Lai", Tier.PROVINCE, UnitType.PROVINCE, None)
+DEVICE = m.DeviceRow(
+    "23557-L01", "loudspeaker", "", "Phường Yên Đỗ", "Pleiku", "Tổ dân phố 1", "", "down", "", NOW, "", {"csq": "17"}
+)
+REPORT = m.Report(
+    bulletin(heard=1, expected=2),
+    {"heard": 1, "partial": 0, "missed": 1},
+    250,
+    1250,
+    (
+        m.ReportRow("23557-L01", "Phường Yên Đỗ", "Tổ dân phố 1", "heard", "", NOW, 250, ""),
+        m.ReportRow("23557-L02", "Phường Yên Đỗ", "làng Ia", "missed", "offline", 0, None, "Rơ Chăm 0905"),
+    ),
+)
+
+
+class Answers:
+    """What the hub of these tests says; ``asked`` keeps what came."""
+
+    def __init__(self) -> None:
+        self.by_method: dict[str, Any] = {}
+        self.asked: list[tuple[str, Any]] = []
+
+    def handlers(self) -> dict[str, Handler]:
+        every = [value for value in vars(m).values() if isinstance(value, m.Method) and not value.stream]
+        return {method.name: self._handler(method) for method in every}
+
+    def _handler(self, method: m.Method[Any, Any]) -> Handler:
+        async def answer(caller: Caller, params: Any) -> Any:
+            self.asked.append((method.name, params))
+            found = self.by_method[method.name]
+            if isinstance(found, m.Problem):
+                raise Refusal(found)
+            return found
+
+        return Handler(method, answer=answer)
+
+
+class Hub:
+    """A hub's socket in a thread of its own, where ``Shell`` looks for it."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.answers = Answers()
+
+    def loa(self, *arguments: str, **variables: str) -> Answer:
+        return self.shell.loa("--lang", "en", *arguments, **variables)
+
+
+@pytest.fixture
+def hub(shell: Shell) -> Iterator[Hub]:
+    made = Hub(shell)
+    path = shell.home / "state" / "hub.sock"
+    network = Network(PROVINCE.id, "Gia Lai", date(2024, 10, 1), "127", {PROVINCE.id: PROVINCE}, {}, {}, {})
+    loop, started = asyncio.new_event_loop(), threading.Event()
+
+    async def run() -> None:
+        running = asyncio.create_task(HubSocket(path, made.answers.handlers(), lambda: network).run())
+        while not path.exists():  # noqa: ASYNC110 (a file has no event)
+            await asyncio.sleep(0)
+        started.set()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    assert started.wait(30)
+    yield made
+    loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+    thread.join(30)
+    loop.close()
+
+
+ASKING = (
+    "status",
+    "events",
+    "bulletins",
+    "report b1",
+    "as-run",
+    "approve b1 --yes",
+    "all-clear b1",
+    "stop commune=23557",
+)
+
+
+@pytest.mark.parametrize("verb", ASKING)
+def test_without_a_hub_it_is_said_plainly(shell: Shell, verb: str) -> None:
+    answer = shell.loa("--lang", "en", *verb.split())
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error[CFG101]: the hub is not running")
+    assert "loa serve" in answer.err
+
+
+def test_without_a_hub_as_a_program(tmp_path: Path) -> None:
+    answer = program(tmp_path, "status")
+    assert (answer.code, answer.out) == (1, "")
+    assert "error[CFG101]" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_the_screens_need_a_terminal(tmp_path: Path) -> None:
+    answer = program(tmp_path, "--lang", "en", "tui")
+    assert (answer.code, answer.out) == (2, "")
+    assert "loa status" in answer.err
+
+
+def test_status_ends_with_four_while_something_is_lost(hub: Hub) -> None:
+    hub.answers.by_method["overview"] = overview()
+    answer = hub.loa("status")
+    assert (answer.code, answer.err) == (4, "")
+    assert "23560-M01" in answer.out
+    document = hub.loa("status", "--json")
+    assert document.code == 4
+    assert document.json()["states"] == {"up": 1810, "down": 3, "unreachable": 24}
+    assert document.json()["at"] == "2024-10-01T17:00:00.000+07:00"
+    hub.answers.by_method["overview"] = overview(
+        units=(unit("64", "Gia Lai", "province", up=5, degraded=1),), causes=()
+    )
+    assert hub.loa("status").code == 0
+
+
+def test_status_of_a_selection(hub: Hub) -> None:
+    hub.answers.by_method["devices"] = m.DeviceRows((DEVICE,))
+    answer = hub.loa("status", "commune=23557", "kind=loudspeaker")
+    assert answer.code == 4
+    assert hub.answers.asked == [("devices", m.Select("commune=23557 kind=loudspeaker"))]
+    assert answer.out.splitlines() == [
+        "✖ 23557-L01   loudspeaker cluster Phường Yên Đỗ · Tổ dân phố 1  lost",
+        "1 devices",
+    ]
+    (row,) = hub.loa("status", "kind=loudspeaker", "--json").json()["devices"]
+    assert (row["device"], row["state"], row["values"]) == ("23557-L01", "down", {"csq": "17"})
+
+
+def test_a_refusal_is_shown_as_a_diagnostic_and_ends_with_one(hub: Hub) -> None:
+    hub.answers.by_method["devices"] = m.Problem(
+        "SEL001", "no unit '{name}'", "ask {who}", {"name": "x", "who": "y"}, "1:3"
+    )
+    answer = hub.loa("status", "commune=x")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "error[SEL001]: no unit 'x'\n  --> 1:3\n     = ask y\n"
+
+
+def test_push_hands_in_what_was_said(hub: Hub) -> None:
+    hub.answers.by_method["submit"] = m.Submitted("b7", 12_500, -16.0, "espeak-ng vi")
+    answer = hub.loa(
+        *("push", "--origin", "23557", "--title", "Lũ", "--text", "Lũ về", "--class", "priority", "--now"),
+        *("--to", "group=riverside", "--repeats", "3", "--volume", "70", "--authority", "CĐ 12"),
+        *("--until", "2024-10-01T18:00"),
+    )
+    assert (answer.code, answer.out) == (0, "b7\n"), "a script reads the id from stdout"
+    assert "waiting for approval" in answer.err
+    pushed = m.Push(
+        "23557",
+        "priority",
+        "Lũ",
+        "group=riverside",
+        text="Lũ về",
+        valid_until=NOW + 3_600_000,
+        play_now=True,
+        repeats=3,
+        volume=70,
+        authority="CĐ 12",
+    )
+    assert hub.answers.asked == [("submit", pushed)]
+
+
+def test_push_sends_a_recording_by_its_bytes(hub: Hub, tmp_path: Path) -> None:
+    hub.answers.by_method["submit"] = m.Submitted("b7", 12_500, -16.0, "")
+    sound = tmp_path / "lũ.mp3"
+    sound.write_bytes(bytes(range(256)))
+    answer = hub.loa("push", "--origin", "64", "--title", "t", "--audio", str(sound), "--json")
+    assert answer.json()["bulletin"] == "b7"
+    ((_, push),) = hub.answers.asked
+    assert base64.b64decode(push.audio) == bytes(range(256))
+    assert push.audio_name == "lũ.mp3"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "--text a --audio b",
+        "--audio nowhere.mp3",
+        "--text a --class loud",
+        "--text a --repeats 0",
+        "--text a --until 25:00",
+    ],
+)
+def test_push_refuses_what_cannot_be_meant(hub: Hub, arguments: str) -> None:
+    answer = hub.loa("push", "--origin", "64", "--title", "t", *arguments.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert hub.answers.asked == []
+
+
+def test_a_preview_only_asks(hub: Hub) -> None:
+    hub.answers.by_method["preview"] = m.Preview("Ia Pa", 8, 1, ("Xã Ia Pa",), ())
+    answer = hub.loa("push", "--origin", "64", "--title", "t", "--text", "a", "--preview")
+    assert answer.code == 0
+    assert "8" in answer.out
+    assert [name for name, _ in hub.answers.asked] == ["preview"]
+    hub.answers.by_method["preview"] = m.Preview("Ia Pa", 0, 0, (), (SILENT,))
+    forbidden = hub.loa("push", "--origin", "64", "--title", "t", "--text", "a", "--preview")
+    assert forbidden.code == 1
+    assert "error[CFG101]" in forbidden.err
+
+
+def test_approving_needs_a_person_who_looks(hub: Hub) -> None:
+    hub.answers.by_method["body"] = m.Body(bulletin(), 1, base64.b64encode(b"{}").decode())
+    answer = hub.loa("approve", "b1")
+    assert answer.code == 2
+    assert "--yes" in answer.err
+    assert [name for name, _ in hub.answers.asked] == ["body"], "nothing is signed or handed in"
+
+
+def test_stop_return_and_all_clear_say_what_they_did(hub: Hub) -> None:
+    hub.answers.by_method |= {"stop": m.Stopped(("23557",)), "all_clear": m.Stopped(("64",)), "return": m.Nothing()}
+    assert hub.loa("stop", "commune=23557", "--reason", "lễ tang", "--hold-until", "2024-10-01T18:00").code == 0
+    assert "64" in hub.loa("all-clear", "b1").out
+    assert hub.loa("return", "b1", "--reason", "sai tên").out == "returned\n"
+    assert hub.answers.asked == [
+        ("stop", m.Stop("commune=23557", "", NOW + 3_600_000, "lễ tang")),
+        ("all_clear", m.BulletinId("b1")),
+        ("return", m.Return("b1", "sai tên")),
+    ]
+
+
+def test_reports_name_who_did_not_hear_and_whom_to_call(hub: Hub) -> None:
+    hub.answers.by_method["report"] = REPORT
+    lines = hub.loa("report", "b1").out.splitlines()
+    assert "heard by 1 of 2 clusters" in lines[1]
+    assert lines[-1] == "  23557-L02 Phường Yên Đỗ · làng Ia: not heard (offline) – call Rơ Chăm 0905"
+    assert not any("23557-L01" in line for line in lines)
+    document = hub.loa("report", "b1", "--json").json()
+    assert document["latency_ms"] == {"p50": 250, "p99": 1250}
+    assert [d["result"] for d in document["devices"]] == ["heard", "missed"]
+    assert document["devices"][1]["started"] is None
+
+
+def test_lists_as_text_and_json(hub: Hub) -> None:
+    receipt = m.AsRun("r1", "23557-L01", "b1", "a1", 0, "sha", NOW, NOW + 5000, 0, "played", "", -16.5)
+    event = m.EventRow("e1", NOW, "23557-L01", "device.state", "up", "down", "23557-M01")
+    hub.answers.by_method |= {
+        "bulletins": m.BulletinRows((bulletin(),)),
+        "as_run": m.AsRunLog((receipt,)),
+        "events": m.EventRows((event,)),
+    }
+    assert "Lịch tiêm chủng [đợt 2]" in hub.loa("bulletins").out
+    assert hub.loa("bulletins", "--json").json()["bulletins"][0]["seconds"] == 12.5
+    assert hub.loa("as-run").out == "17:00:00–17:00:05  23557-L01   b1  played\n"
+    assert hub.loa("as-run", "--json").json()["receipts"][0]["level_dbfs"] == -16.5
+    assert hub.loa("events", "--since", "2024-10-01T16:00").out.split()[2] == "23557-L01"
+    assert hub.loa("events", "--json").json()["events"][0]["from"] == "up"
+    since = next(params for name, params in hub.answers.asked if name == "events")
+    assert since.at == NOW - 3_600_000
+    hub.answers.by_method["bulletins"] = m.BulletinRows(())
+    assert hub.loa("bulletins").out == "no bulletins\n"
+
+
+def test_another_account_is_claimed_with_as(hub: Hub) -> None:
+    hub.answers.by_method["bulletins"] = m.BulletinRows(())
+    assert hub.loa("--as", "p.editor", "bulletins").code == 0
