@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import click
@@ -118,9 +119,10 @@ def units_verb(ctx: click.Context, on: str | None, tier: str | None, as_json: bo
     for unit in units:
         parent = network.units[unit.parent].name if unit.parent else ""
         click.echo(f"{unit.id:<12} {unit.name} · {parent}".rstrip(" ·"))
-    counts = {t: sum(u.tier is t for u in units) for t in Tier}
+    counts = Counter(u.tier for u in network.units_on(day))
+    both, without = N_("on {day}: {districts} districts, {communes} communes"), N_("on {day}: {communes} communes")
     call.say(
-        N_("on {day}: {districts} districts, {communes} communes"),
+        both if counts[Tier.DISTRICT] else without,
         day=day.strftime("%d/%m/%Y"),
         districts=counts[Tier.DISTRICT],
         communes=counts[Tier.COMMUNE],
