@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio.documents import Receipt, Result
-from audio.receiver.journal import KEEP, Journal, level, uuid7
+from audio.receiver.journal import KEEP, Begun, Journal, level, uuid7
 from tests.audio.receiver_kit import EVENING
 
 BEGUN = Receipt("r1", "d", "a", "b", 0, "c", EVENING, EVENING, 0, Result.PLAYED)
@@ -54,6 +54,20 @@ def test_everything_survives_a_restart(path: Path) -> None:
             assert after.sequences == {("t", "k"): (7, "digest")}
             assert after.open == before.open
             assert after.since == EVENING
+
+
+def test_what_had_sounded_is_known_of_a_process_that_was_killed(path: Path) -> None:
+    killed = Journal(path, EVENING)
+    killed.begin(BEGUN)
+    for block in range(1, 31):
+        killed.sounded(960 * block, 7 * block)
+    with journal_at(path) as after:
+        assert after.open == Begun(BEGUN, 960 * 30, 7 * 30)
+        after.end(Result.PARTIAL, "restart", True, EVENING)
+        after.begin(replace(BEGUN, id="r2"))
+    killed.close()
+    with journal_at(path) as later:
+        assert later.open == Begun(replace(BEGUN, id="r2")), "another segment's mark says nothing of this one"
 
 
 def write_receipts(path: Path, count: int) -> list[int]:
