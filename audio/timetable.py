@@ -99,7 +99,7 @@ def what_plays(
     wake = _next_change(items, orders, now, policy)
     loud = not is_quiet(now, policy)
     emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
-    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud]
+    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud and not emergencies]
     for order in sorted(emergencies, key=_urgency) + sorted(drills, key=_urgency):
         play, again = _round(order, heard, now)
         wake = min(wake, again)

@@ -109,6 +109,14 @@ CUT = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
         ),
         pytest.param(
             [],
+            [order(NOON, FOREVER), order(NOON, FOREVER, NowKind.DRILL, "d")],
+            [Segment("e", 0, NOON, 0, NOON + 15_000)],
+            NOON + 15_000,
+            None,
+            id="no drill while an emergency is in force",
+        ),
+        pytest.param(
+            [],
             [order(NOON, FOREVER, every=600_000)],
             [Segment("e", 0, NOON, 0, NOON + 15_000)],
             NOON + 600_000,
