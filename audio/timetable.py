@@ -100,7 +100,8 @@ def what_plays(
     loud = not is_quiet(now, policy)
     emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
     drills = [o for o in alarms if o.kind is NowKind.DRILL and loud and not emergencies]
-    for order in sorted(emergencies, key=_urgency) + sorted(drills, key=_urgency):
+    # between two rounds of an emergency its area is silent: a drill there would be taken for the real thing
+    for order in sorted(emergencies or drills, key=_urgency):
         play, again = _round(order, heard, now)
         wake = min(wake, again)
         if play is not None:
