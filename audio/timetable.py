@@ -99,7 +99,7 @@ def what_plays(
     wake = _next_change(items, orders, now, policy)
     loud = not is_quiet(now, policy)
     emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
-    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud and not emergencies]
+    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud]
     # between two rounds of an emergency its area is silent: a drill there would be taken for the real thing
     for order in sorted(emergencies or drills, key=_urgency):
         play, again = _round(order, heard, now)
