@@ -94,6 +94,8 @@ class HubSocket:
                 await self._request(uid, _json(line), writer)
         except (ConnectionError, asyncio.LimitOverrunError, ValueError):
             pass
+        except asyncio.CancelledError:
+            pass  # the hub ends, and so does this task; asyncio's own callback would log it as an error
         finally:
             writer.close()
             with suppress(ConnectionError):

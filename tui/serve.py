@@ -41,6 +41,8 @@ log = logging.getLogger("loa.serve")
 
 RESTART_SECONDS = 1.0
 STALLED_SECONDS = 300.0
+HANG_UP_SECONDS = 1.0
+"""How long a transfer under way may hold up the hub's end: a device on a dead line goes on later where it stopped."""
 
 
 class StartError(Exception):
@@ -248,7 +250,7 @@ def _version() -> str:
 
 async def _site(application: web.Application, host: str, port: int) -> None:
     """Serve an application until cancelled."""
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=HANG_UP_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

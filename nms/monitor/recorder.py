@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
 from nms.journal import EventKind, append
-from nms.monitor.health import Health, State
+from nms.monitor.health import LOST, Health, State
 from nms.monitor.loop import Snapshot, StateChange
 from nms.store import DeviceStateRow, Store, StoreError
 
@@ -45,7 +45,14 @@ class StoreRecorder:
 def restored(store: Store) -> dict[DeviceId, Health]:
     """Every device's health as it was last written."""
     rows = store.read_sync(lambda s: s.scalars(select(DeviceStateRow)).all())
-    return {DeviceId(r.device): Health(State(r.state), r.since, r.cause or None, r.misses, r.cell) for r in rows}
+    return {DeviceId(r.device): _health(r) for r in rows}
+
+
+def _health(row: DeviceStateRow) -> Health:
+    """A device is lost since its first silence, so that a restart of the hub does not begin its loss anew."""
+    state = State(row.state)
+    silent_since = row.since if state in LOST else None
+    return Health(state, row.since, row.cause or None, row.misses, row.cell, silent_since)
 
 
 def _same(before: Health | None, after: Health) -> bool:
