@@ -121,9 +121,8 @@ async def test_the_overview_shows_counts_causes_and_bulletins(size: tuple[int, i
         assert operator.names() == ["Tỉnh Gia Lai", "Huyện Đăk Đoa", "Thành phố Pleiku"]
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_the_hub_has_said_nothing_yet(size: tuple[int, int]) -> None:
-    async with sitting(size, EN) as operator:
+async def test_the_hub_has_said_nothing_yet() -> None:
+    async with sitting(translate=EN) as operator:
         assert operator.text("#status") == "waiting for the hub"
         await operator.press("enter", "escape", "down")
         assert operator.names() == []
@@ -210,9 +209,8 @@ async def test_a_lost_broker_is_marked() -> None:
         assert operator.lost()
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_the_hubs_silence_stays_visible_until_it_speaks_again(size: tuple[int, int]) -> None:
-    async with sitting(size, EN) as operator:
+async def test_the_hubs_silence_stays_visible_until_it_speaks_again() -> None:
+    async with sitting(translate=EN) as operator:
         await operator.hears(overview())
         await operator.hears(HubError((SILENT,)))
         assert "the hub is not running" in operator.text("#status")
@@ -278,9 +276,8 @@ async def test_the_footer_speaks_the_users_language(translate: Callable[[str], s
             assert translate(words) in last
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_bulletin_is_previewed_and_handed_in_exactly_as_entered(size: tuple[int, int]) -> None:
-    async with sitting(size) as operator:
+async def test_a_bulletin_is_previewed_and_handed_in_exactly_as_entered() -> None:
+    async with sitting() as operator:
         await operator.hears(overview())
         await operator.press("down", "down", "enter", "p")
         assert operator.app.screen.query_one("#origin", Input).value == "23557", "the unit under the cursor"
@@ -332,7 +329,7 @@ async def test_an_emergency_is_refused_until_the_areas_name_is_typed() -> None:
 
 async def test_the_areas_name_is_known_without_marks_and_capitals() -> None:
     async with sitting() as operator:
-        for area, typed in (("Ia Pa", "ia pa"), ("Ia Pa", " IA PA "), ("Đăk Đoa", "dak doa"), ("Ia Pá", "IA PA")):
+        for area, typed in (("Ia Pa", " IA PA "), ("Đăk Đoa", "dak doa"), ("Dak Doa", "ĐĂK ĐOA")):
             operator.gateway.answers |= answers(area)
             operator.gateway.asked.clear()
             await operator.press("p")
