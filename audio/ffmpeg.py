@@ -78,14 +78,16 @@ async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -
         return Done(NOT_FOUND, "", f"{arguments[0]}: {error.strerror}")
     assert process.stdout is not None
     assert process.stderr is not None
-    work = asyncio.gather(_tail(process.stdout), _tail(process.stderr), _feed(process, stdin), process.wait())
     try:
-        out, tail, _, code = await asyncio.wait_for(work, timeout)
+        async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+            out, tail = group.create_task(_tail(process.stdout)), group.create_task(_tail(process.stderr))
+            group.create_task(_feed(process, stdin))
+            code = await process.wait()
     except TimeoutError:
         return Done(-signal.SIGKILL, "", "", timed_out=True)
     finally:
         await _end(process)
-    return Done(code, out.decode(errors="replace"), tail.decode(errors="replace"))
+    return Done(code, out.result().decode(errors="replace"), tail.result().decode(errors="replace"))
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
