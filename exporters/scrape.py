@@ -102,14 +102,20 @@ def _receipts(session: Session) -> Family:
 
 
 def _emergencies(session: Session, network: Network, now: datetime) -> Family:
-    """Communes in which an emergency is in force now."""
+    """Communes in which an emergency is in force now, for all of them or for some devices."""
     query = select(NowEntryRow.target).where(
         NowEntryRow.kind == "emergency", NowEntryRow.ended.is_(None), NowEntryRow.from_ <= now, NowEntryRow.until > now
     )
-    targets = {t.removeprefix("u/") for t in session.scalars(query) if t.startswith("u/")}
+    targets = set(session.scalars(query))
     on = network.on(now.astimezone(TIMEZONE).date())
-    communes = [u.id for u in network.units_on(on, Tier.COMMUNE) if targets & set(network.chain(u.id))]
-    samples = tuple(({"commune": c}, 1.0) for c in communes)
+    hit = {u.id for u in network.units_on(on, Tier.COMMUNE) if targets & {f"u/{c}" for c in network.chain(u.id)}}
+    if any(not t.startswith("u/") for t in targets):
+        for device in network.devices_on(on):
+            places = {f"d/{device.id}", *(f"g/{g}" for g in network.groups_of(device))}
+            commune = network.unit_of(device, on)
+            if commune is not None and targets & places:
+                hit.add(commune)
+    samples = tuple(({"commune": commune}, 1.0) for commune in sorted(hit))
     return Family("loa_emergency_active", "gauge", "1 while an emergency is in force in the commune.", samples)
 
 

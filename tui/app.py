@@ -59,5 +59,11 @@ class LoaApp(App[None]):
         if not isinstance(self.screen, PushScreen):
             self.push_screen(PushScreen(self.gateway, self.tr, self._overview.selected_unit()))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A form is left by Esc: a stray q or p there must not end the program or drop what was typed."""
+        if action in ("quit", "push") and isinstance(self.screen, PushScreen):
+            return False
+        return super().check_action(action, parameters)
+
     def action_help(self) -> None:
         self.push_screen(HelpScreen(self.tr))

@@ -64,6 +64,8 @@ class SocketGateway:
                 answer = await _line(reader)
                 if "error" in answer:
                     raise HubError(tuple(decode(Problem, json.dumps(p)) for p in answer["error"]))
+                if answer.get("end"):
+                    return
                 more = bool(answer.get("more"))
                 yield decode(method.result, json.dumps(answer.get("result")))
         except ConnectionError:

@@ -143,6 +143,7 @@ async def _respond(handler: Handler, caller: Caller, params: Any, number: Any, w
     elif handler.stream is not None:
         async for result in handler.stream(caller, params):
             await _send(writer, {"id": number, "result": json.loads(encode(result)), "more": True})
+        await _send(writer, {"id": number, "end": True})
 
 
 async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
