@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from inventory.model import DeviceId
+from inventory.model import DeviceId, DeviceKind
 from tests.sim.hearing import RATE
 from tests.sim.proof import LEAST, SOUNDED, Proof
 from tests.sim.world import Broken, World
@@ -67,6 +68,16 @@ def restart(world: World, names: Iterable[str]) -> None:
 def kill(world: World, names: Iterable[str]) -> None:
     for name in names:
         world.kill(name)
+
+
+def router(world: World) -> tuple[str, tuple[str, ...]]:
+    """The modem that most devices in use hang on, and those devices."""
+    network = world.network()
+    used = {d.id for d in network.devices_on(network.on(date.min))}
+    modems = [m.id for m in network.devices.values() if m.kind is DeviceKind.MODEM and m.id in used]
+    behind = {m: tuple(sorted(set(network.behind(m)) & used)) for m in modems}
+    best = max(modems, key=lambda m: (len(behind[m]), m))
+    return best, behind[best]
 
 
 # -- bulletins

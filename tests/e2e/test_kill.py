@@ -63,7 +63,7 @@ def starts(world: World, bulletin: str) -> int:
     ids=["hub", "broker", "receiver", "all"],
 )
 def test_a_bulletin_survives_kills_at_each_step(world: World, number: int, victims: tuple[str, ...]) -> None:
-    bulletin = submit(world, 5, number)
+    bulletin = submit(world, 4, number)
     kill(world, victims)
     restart(world, victims)
     assert listed(world, bulletin).state == "submitted"
@@ -90,13 +90,13 @@ def test_a_bulletin_survives_kills_at_each_step(world: World, number: int, victi
 
 def test_devices_keep_their_timetable_while_the_hub_is_dead(world: World) -> None:
     """One item is in the middle when the hub dies, the next begins and ends without it; both are reported later."""
-    pair = [submit(world, 3, 5), submit(world, 2, 6)]
+    pair = [submit(world, 2.5, 5), submit(world, 1.5, 6)]
     first, second = [starts(world, bulletin) for bulletin in pair]
     wait_sounding(world, DEVICES, first)
     world.kill("hub")
-    assert first + 3000 < second
+    assert first + 2500 < second
     wait_sounding(world, DEVICES, second)
-    until(lambda: world.now() > second + 2500, "the second item is over")
+    until(lambda: world.now() > second + 2000, "the second item is over")
     with pytest.raises(HubError):
         world.ask(HELLO, Nothing())
     world.start_hub()

@@ -44,8 +44,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def submit(world: World, number: int) -> str:
-    """An emergency whose round is the siren of 3 s and three times a second of sound."""
-    return push(world, "23557", "emergency", f"Khẩn cấp {number}", "--audio", str(melody(world.folder, 1, number)))
+    """An emergency whose round is the siren of 3 s and three times half a second of sound."""
+    return push(world, "23557", "emergency", f"Khẩn cấp {number}", "--audio", str(melody(world.folder, 0.5, number)))
 
 
 def clear(world: World, bulletin: str) -> None:
