@@ -7,6 +7,7 @@ from datetime import date
 from itertools import combinations, pairwise
 
 from inventory.codes import Finding
+from inventory.diagnostics import N_
 from inventory.model import Hamlet, Network, Tier, Unit, UnitId
 
 _ORDER = {Tier.PROVINCE: 0, Tier.DISTRICT: 1, Tier.COMMUNE: 2}
@@ -47,7 +48,7 @@ def _parents(network: Network) -> Iterator[Finding]:
         parent = network.units.get(unit.parent) if unit.parent is not None else None
         if parent is None:
             if unit.parent is None and unit.tier is not Tier.PROVINCE:
-                fields = {"key": "parent", "what": unit.name, "form": "the unit above"}
+                fields = {"key": "parent", "what": unit.name, "form": N_("the unit above")}
                 yield Finding("INV002", unit.place, fields=fields)
             continue
         if _from(unit.valid_from) < _from(parent.valid_from) or _to(unit.valid_to) > _to(parent.valid_to):

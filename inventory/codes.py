@@ -44,7 +44,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV202": ("the parent '{parent}' is not valid during all of {period}", "name the parent of that period"),
     "INV203": ("'{id}' is above itself: {cycle}", "a unit's parent is of a higher tier"),
     "INV204": ("'{id}' is its own predecessor: {cycle}", "predecessors ended before or when the unit began"),
-    "INV205": ("ends on {end}, not after its beginning {start}", "the end is the first day on which it is no more"),
+    "INV205": (
+        "the end, {end}, is not after the start, {start}",
+        "the end is the first day that no longer counts",
+    ),
     "INV206": ("'{id}' is a {tier}, not a {expected}", "name a {expected}"),
     "INV207": (
         "'{id}' belongs to '{unit}', which was divided among {heirs}",
@@ -59,8 +62,8 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV306": ("'{id}' has no address in the overlay", "code up to 32767, number 01 to 127, no extra zeros"),
     "INV307": ("'{unit}' has two files", "one file per unit; the first one is {first}"),
     "INV308": (
-        "in service on {day}, before '{place}' existed ({start})",
-        "mend the date, or name the predecessors of the unit",
+        "in service from {day}, but '{place}' exists only from {start}",
+        "correct the date, or name the predecessors of the unit",
     ),
     "INV309": ("out of service on {end}, not after {start}", "out_of_service is the first day without it"),
     "INV401": ("quiet hours from {start} to {end} are empty", "start and end differ; they may cross midnight"),
@@ -75,8 +78,8 @@ CODES: Mapping[str, tuple[str, str]] = {
     "SEL001": ("the quote is not closed", 'close it: commune="Ia Pa"'),
     "SEL002": ("unknown key '{key}'", "known keys: {known}"),
     "SEL003": ("'{key}' has no value", "write {key}=…"),
-    "SEL004": ("no {key} is called '{value}'", "known are, for example: {known}"),
-    "SEL005": ("'{value}' is not one {key}: {candidates}", "write the id"),
+    "SEL004": ("no {kind} matches '{value}'", "such as: {known}"),
+    "SEL005": ("'{value}' matches more than one {kind}: {candidates}", "write the id"),
     "SEL006": ("'{name}' ({id}) ended on {end}; its place is now: {heirs}", "write {fix}"),
     "SEL007": ("'{name}' ({id}) begins only on {start}", "ask for a later date, or for what it was made of"),
     "SEL008": ("no unit lies in all of these", "the terms are combined: each narrows the others"),

@@ -15,10 +15,14 @@ from typing import Any, Protocol
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from inventory.codes import Finding, guess, shown, some
-from inventory.diagnostics import Place
+from inventory.diagnostics import N_, Phrase, Place
 
 _EMPTY = frozenset({"", "~", "null"})
-_SHAPES: Mapping[type, str] = {MappingNode: "keys and values", SequenceNode: "a list", ScalarNode: "a single value"}
+_SHAPES: Mapping[type, str] = {
+    MappingNode: N_("keys and values"),
+    SequenceNode: N_("a list"),
+    ScalarNode: N_("a single value"),
+}
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII).fullmatch
 _DURATION = re.compile(r"(\d{1,6})(s|m|h)", re.ASCII).fullmatch
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
@@ -52,7 +56,7 @@ class Reader:
         return self.fault(code, node, value=shown(node.value), form=form)
 
     def shape(self, node: Node, expected: str) -> Any | None:
-        found = "nothing" if _heading(node) else _SHAPES[node.__class__]
+        found = N_("nothing") if _heading(node) else _SHAPES[node.__class__]
         return self.fault("INV003", node, expected=expected, found=found)
 
 
@@ -72,7 +76,7 @@ class FieldType(Protocol):
 class Text:
     """Any text that is not empty, or only what matches ``pattern``; anything else is ``code``."""
 
-    form: str = "a text"
+    form: str = N_("a text")
     pattern: str = ""
     code: str = "INV004"
     _match: Callable[[str], object] | None = field(init=False, repr=False, compare=False, default=None)
@@ -104,7 +108,7 @@ class Choice:
 
     @property
     def form(self) -> str:
-        return "one of " + ", ".join(self.values)
+        return Phrase(N_("one of {values}"), values=", ".join(self.values))
 
     def read(self, node: Node, reader: Reader) -> Any | None:
         if node.__class__ is not ScalarNode:
@@ -121,7 +125,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    form: str = "true or false"
+    form: str = N_("true or false")
 
     def read(self, node: Node, reader: Reader) -> bool | None:
         if node.__class__ is not ScalarNode:
@@ -145,7 +149,8 @@ class Number:
 
     @property
     def form(self) -> str:
-        return f"{'a whole' if self.integer else 'a decimal'} number from {self.low:g} to {self.high:g}"
+        whole, decimal = N_("a whole number from {low} to {high}"), N_("a decimal number from {low} to {high}")
+        return Phrase(whole if self.integer else decimal, low=_plain(self.low), high=_plain(self.high))
 
     def read(self, node: Node, reader: Reader) -> float | int | None:
         if node.__class__ is not ScalarNode:
@@ -156,7 +161,7 @@ class Number:
         number = int(node.value) if self.integer else float(node.value)
         if self.low <= number <= self.high:
             return number
-        return reader.fault(self.code, node, value=shown(node.value), low=f"{self.low:g}", high=f"{self.high:g}")
+        return reader.fault(self.code, node, value=shown(node.value), low=_plain(self.low), high=_plain(self.high))
 
     def schema(self) -> dict[str, object]:
         return {"type": "integer" if self.integer else "number", "minimum": self.low, "maximum": self.high}
@@ -178,6 +183,11 @@ class Scalar:
 
     def schema(self) -> dict[str, object]:
         return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+
+
+def _plain(value: float) -> str:
+    """A limit as people write it: no exponent, no ``.0``."""
+    return str(int(value)) if value == int(value) else str(value)
 
 
 @lru_cache(maxsize=4096)
@@ -205,10 +215,10 @@ def _pixels(value: str) -> tuple[int, int] | None:
     return pair if min(pair) > 0 else None
 
 
-DAY = Scalar("a date like 2024-10-01", r"\d{4}-\d{2}-\d{2}", _day)
-CLOCK = Scalar('a time like "05:00"', r"([01]\d|2[0-3]):[0-5]\d", _clock)
-DURATION = Scalar("a duration like 90s, 60m or 1h", r"\d+[smh]", _duration)
-PIXELS = Scalar("width and height in pixels like 192x96", r"\d+x\d+", _pixels)
+DAY = Scalar(N_("a date like 2024-10-01"), r"\d{4}-\d{2}-\d{2}", _day)
+CLOCK = Scalar(N_('a time like "05:00"'), r"([01]\d|2[0-3]):[0-5]\d", _clock)
+DURATION = Scalar(N_("a duration like 90s, 60m or 1h"), r"\d+[smh]", _duration)
+PIXELS = Scalar(N_("width and height in pixels like 192x96"), r"\d+x\d+", _pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,7 @@ class Record:
 
     @property
     def form(self) -> str:
-        return f"keys and values of a {self.name}"
+        return Phrase(N_("keys and values of: {record}"), record=self.name)
 
     def read(self, node: Node, reader: Reader) -> Any | None:
         if node.__class__ is not MappingNode:
@@ -305,11 +315,11 @@ class ListOf:
 
     @property
     def form(self) -> str:
-        return f"a list of {self.item.form}"
+        return Phrase(N_("a list of {form}"), form=self.item.form)
 
     def read(self, node: Node, reader: Reader) -> tuple[Any, ...] | None:
         if node.__class__ is not SequenceNode:
-            return () if _heading(node) else reader.shape(node, "a list")
+            return () if _heading(node) else reader.shape(node, N_("a list"))
         read = self.item.read
         return tuple([value for item in node.value if (value := read(item, reader)) is not None])
 
@@ -326,11 +336,11 @@ class MapOf:
 
     @property
     def form(self) -> str:
-        return f"{self.key.form} with {self.value.form}"
+        return Phrase(N_("{what} with {form}"), what=self.key.form, form=self.value.form)
 
     def read(self, node: Node, reader: Reader) -> dict[Any, Any] | None:
         if node.__class__ is not MappingNode:
-            return {} if _heading(node) else reader.shape(node, "keys and values")
+            return {} if _heading(node) else reader.shape(node, N_("keys and values"))
         found: dict[Any, Any] = {}
         for key, value in node.value:
             name = self.key.read(key, reader)

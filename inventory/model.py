@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date, datetime, time
 from enum import StrEnum
 from typing import NewType, TypeVar
 from zoneinfo import ZoneInfo
@@ -180,6 +180,23 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Off:
+    """A timer takes the device off every day from ``start`` to ``end``, local time; may cross midnight."""
+
+    start: time
+    end: time
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLimit:
+    """A limit of this device in place of its profile's, in the metric's unit; neither bound means no limit at all."""
+
+    metric: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A loudspeaker cluster, a 4G modem or a board.
 
@@ -205,6 +222,8 @@ class Device:
     size: BoardSize | None = None
     resolution: tuple[int, int] | None = None
     connected: bool = True
+    off: Off | None = None
+    limits: tuple[DeviceLimit, ...] = ()
     place: Place = Place("")
 
     def in_use(self, on: date) -> bool:
@@ -253,6 +272,18 @@ class Session:
     name: str
     start: time
     duration: float
+    place: Place = Place("")
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Planned work on one device, or on everything in a unit, in ``[start, end)``: what is off then is not lost."""
+
+    start: datetime
+    end: datetime
+    reason: str
+    unit: UnitId | None = None
+    device: DeviceId | None = None
     place: Place = Place("")
 
 
@@ -317,6 +348,7 @@ class Network:
     targets: tuple[Target, ...] = ()
     trust: Trust | None = None
     profiles: tuple[str, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
     _heirs: Mapping[UnitId, tuple[UnitId, ...]] = field(init=False, repr=False, compare=False)
     _behind: Mapping[DeviceId, tuple[DeviceId, ...]] = field(init=False, repr=False, compare=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from inventory.diagnostics import N_, Phrase
 from inventory.fields import (
     CLOCK,
     DAY,
@@ -54,23 +55,23 @@ def _words(*enums: Any) -> Choice:
 
 
 TEXT = Text()
-UNIT = Text("a unit id like 23557 or 23563-2025", r"[0-9]{2,5}(-[0-9]{4})?")
-CODE = Text("an official code of 2 to 5 digits", r"[0-9]{2,5}")
-HAMLET = Text("a hamlet id like 23557-H01", r"[0-9]{2,5}-H[0-9]{2,3}")
-DEVICE = Text("a device id like 23557-L01", r"[0-9]{3,5}-[LMB][0-9]{2,3}")
-SLUG = Text("a short name of small letters, digits and hyphens", r"[a-z0-9][a-z0-9_-]{0,62}")
-PUBLIC_KEY = Text("the base64 of 32 bytes", r"[A-Za-z0-9+/]{43}=", code="INV405")
+UNIT = Text(N_("a unit id like 23557 or 23563-2025"), r"[0-9]{2,5}(-[0-9]{4})?")
+CODE = Text(N_("an official code of 2 to 5 digits"), r"[0-9]{2,5}")
+HAMLET = Text(N_("a hamlet id like 23557-H01"), r"[0-9]{2,5}-H[0-9]{2,3}")
+DEVICE = Text(Phrase(N_("a device id like {id}"), id="23557-L01"), r"[0-9]{3,5}-[LMB][0-9]{2,3}")
+SLUG = Text(N_("a short name of small letters, digits and hyphens"), r"[a-z0-9][a-z0-9_-]{0,62}")
+PUBLIC_KEY = Text(N_("the base64 of 32 bytes"), r"[A-Za-z0-9+/]{43}=", code="INV405")
 YEAR = Number(2000, 2100)
 COUNT = Number(0, 1_000_000_000)
 PERCENT = Number(0, 100, code="INV303")
 
 
 def _device(letter: str) -> Text:
-    return Text(f"a device id like 23557-{letter}01", rf"[0-9]{{3,5}}-{letter}[0-9]{{2,3}}")
+    return Text(Phrase(N_("a device id like {id}"), id=f"23557-{letter}01"), rf"[0-9]{{3,5}}-{letter}[0-9]{{2,3}}")
 
 
 LOCATION = Record(
-    "location",
+    N_("location"),
     (
         Field("lat", Number(8, 24, integer=False, code="INV304"), "latitude, WGS 84", required=True),
         Field("lon", Number(102, 110, integer=False, code="INV304"), "longitude, WGS 84", required=True),
@@ -79,7 +80,7 @@ LOCATION = Record(
 )
 
 SIM = Record(
-    "sim",
+    N_("sim"),
     (
         Field("number", TEXT, "the SIM's telephone number", required=True),
         Field("iccid", TEXT, "the number printed on the card", required=True),
@@ -91,7 +92,7 @@ SIM = Record(
 )
 
 VOLUME = Record(
-    "volume",
+    N_("volume"),
     (
         Field("day", PERCENT, "ceiling by day, percent", default="80"),
         Field("early", PERCENT, "ceiling early in the morning, percent", default="60"),
@@ -119,10 +120,10 @@ def _common(letter: str) -> tuple[Field, ...]:
 
 UPLINK = Field("uplink", DEVICE, "the modem of the same unit it hangs behind; otherwise 'sim'")
 
-LOUDSPEAKER = Record("loudspeaker", (*_common("L"), UPLINK, Field("volume", VOLUME, "ceilings set at acceptance")))
-MODEM = Record("modem", _common("M"))
+LOUDSPEAKER = Record(N_("loudspeaker"), (*_common("L"), UPLINK, Field("volume", VOLUME, "ceilings set at acceptance")))
+MODEM = Record(N_("modem"), _common("M"))
 BOARD = Record(
-    "board",
+    N_("board"),
     (
         *_common("B"),
         UPLINK,
@@ -133,7 +134,7 @@ BOARD = Record(
 )
 
 TECHNOLOGY = Record(
-    "technology",
+    N_("technology"),
     (
         Field("technology", _words(Technology), "ip (CNTT-VT), wired (có dây), fm (không dây)", required=True),
         Field("from", DAY, "the first day", required=True),
@@ -142,7 +143,7 @@ TECHNOLOGY = Record(
 )
 
 STATION = Record(
-    "station",
+    N_("station"),
     (
         Field("technologies", ListOf(TECHNOLOGY), "how it distributes sound, by date", required=True),
         Field("condition", _words(Condition), "as last surveyed"),
@@ -151,7 +152,7 @@ STATION = Record(
 )
 
 MEMBERSHIP = Record(
-    "membership",
+    N_("membership"),
     (
         Field("unit", UNIT, "the commune it belongs to", required=True),
         Field("from", DAY, "the first day"),
@@ -161,7 +162,7 @@ MEMBERSHIP = Record(
 )
 
 CONTACT = Record(
-    "contact",
+    N_("contact"),
     (
         Field("name", TEXT, "whom to call", required=True),
         Field("phone", TEXT, "the number to call", required=True),
@@ -169,10 +170,10 @@ CONTACT = Record(
     make=lambda v: Contact(v["name"], v["phone"]),
 )
 
-LANGUAGE = Text("a language tag like vi, jra or bdq", r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+LANGUAGE = Text(N_("a language tag like vi, jra or bdq"), r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 HAMLET_RECORD = Record(
-    "hamlet",
+    N_("hamlet"),
     (
         Field("id", HAMLET, "minted once, never renamed or reused", required=True),
         Field("name", TEXT, "its name", required=True),
@@ -185,7 +186,7 @@ HAMLET_RECORD = Record(
 )
 
 SITE = Record(
-    "station file",
+    N_("station file"),
     (
         Field("unit", UNIT, "the commune, or the district of a file in districts/", required=True),
         Field("station", STATION, "absent: the commune has no station"),
@@ -197,7 +198,7 @@ SITE = Record(
 )
 
 QUIET = Record(
-    "quiet_hours",
+    N_("quiet_hours"),
     (
         Field("unit", UNIT, "for it and everything below", required=True),
         Field("start", CLOCK, "first silent minute", required=True),
@@ -206,7 +207,7 @@ QUIET = Record(
 )
 
 NETWORK = Record(
-    "network",
+    N_("network"),
     (
         Field("province", UNIT, "the unit at the top", required=True),
         Field("name", TEXT, "the province's name", required=True),
@@ -218,7 +219,7 @@ NETWORK = Record(
 )
 
 UNIT_RECORD = Record(
-    "unit",
+    N_("unit"),
     (
         Field("id", UNIT, "minted once: the code, with the year where a reform reused it", required=True),
         Field("code", CODE, "the official code", required=True),
@@ -234,7 +235,7 @@ UNIT_RECORD = Record(
 )
 
 SESSION = Record(
-    "session",
+    N_("session"),
     (
         Field("unit", UNIT, "for it and everything below; the nearest unit with sessions wins", required=True),
         Field("name", TEXT, "sáng, trưa, chiều", required=True),
@@ -244,7 +245,7 @@ SESSION = Record(
 )
 
 GROUP = Record(
-    "group",
+    N_("group"),
     (
         Field("id", SLUG, "its id", required=True),
         Field("name", TEXT, "its name", required=True),
@@ -254,11 +255,13 @@ GROUP = Record(
 )
 
 PERSON = Record(
-    "person",
+    N_("person"),
     (
         Field("id", SLUG, "its id", required=True),
         Field("name", TEXT, "full name", required=True),
-        Field("user", Text("a user name", r"[a-z_][a-z0-9_.-]{0,31}"), "the operating-system account", required=True),
+        Field(
+            "user", Text(N_("a user name"), r"[a-z_][a-z0-9_.-]{0,31}"), "the operating-system account", required=True
+        ),
         Field("title", TEXT, "office held"),
         Field("roles", ListOf(_words(Role)), "what the person may do", required=True),
         Field("area", UNIT, "the unit in which (and below)", required=True),
@@ -266,7 +269,7 @@ PERSON = Record(
 )
 
 FIGURE = Record(
-    "figure",
+    N_("figure"),
     (
         Field("value", COUNT, "the number as printed; a blank cell has no key"),
         Field("percent", TEXT, 'the percentage as printed, "92,3%"'),
@@ -275,7 +278,7 @@ FIGURE = Record(
 )
 
 INDICATOR = Record(
-    "indicator",
+    N_("indicator"),
     (
         Field("indicator", Choice({name: name for name in INDICATORS}), "what is counted", required=True),
         Field("name", TEXT, "as the document words it", required=True),
@@ -286,9 +289,9 @@ INDICATOR = Record(
 )
 
 KEY = Record(
-    "key",
+    N_("key"),
     (
-        Field("kid", Text("16 hexadecimal digits", r"[0-9a-f]{16}"), "names the key", required=True),
+        Field("kid", Text(N_("16 hexadecimal digits"), r"[0-9a-f]{16}"), "names the key", required=True),
         Field("unit", UNIT, "the unit it speaks for (and below)", required=True),
         Field("public", PUBLIC_KEY, "an Ed25519 public key", required=True),
         Field(
@@ -303,19 +306,19 @@ KEY = Record(
 
 FILES: Mapping[str, Record] = {
     "network": NETWORK,
-    "units": Record("units file", (Field("units", ListOf(UNIT_RECORD), "dated units", required=True),)),
-    "grid": Record("grid file", (Field("sessions", ListOf(SESSION), "daily sessions (buổi phát)", required=True),)),
-    "groups": Record("groups file", (Field("groups", ListOf(GROUP), "audiences across units"),)),
-    "people": Record("people file", (Field("people", ListOf(PERSON), "who may do what, where"),)),
+    "units": Record(N_("units file"), (Field("units", ListOf(UNIT_RECORD), "dated units", required=True),)),
+    "grid": Record(N_("grid file"), (Field("sessions", ListOf(SESSION), "daily sessions (buổi phát)", required=True),)),
+    "groups": Record(N_("groups file"), (Field("groups", ListOf(GROUP), "audiences across units"),)),
+    "people": Record(N_("people file"), (Field("people", ListOf(PERSON), "who may do what, where"),)),
     "targets": Record(
-        "targets file",
+        N_("targets file"),
         (
             Field("document", TEXT, "the plan with its number and date", required=True),
             Field("indicators", ListOf(INDICATOR), "its indicators", required=True),
         ),
     ),
     "trust": Record(
-        "trust file",
+        N_("trust file"),
         (
             Field("root", PUBLIC_KEY, "the public key of the offline root", required=True),
             Field("keys", ListOf(KEY), "public keys that may sign", required=True),

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from inventory.codes import Finding, guess, shown, some
-from inventory.diagnostics import Diagnostic, Place
+from inventory.diagnostics import N_, Diagnostic, Place
 from inventory.model import DeviceKind, GroupId, Hamlet, Network, Technology, Tier, Unit, UnitId, valid
 from inventory.names import fold, hamlet_names, key, unit_names
 from inventory.selection import UNIT_KEYS, WORD, Selection, Term, device_text, hamlet_text, unit_text
@@ -22,6 +22,23 @@ from inventory.selection import UNIT_KEYS, WORD, Selection, Term, device_text, h
 __all__ = ["KEYS", "LOST", "STATUSES", "Selection", "Term", "fold", "parse"]
 
 KEYS = (*UNIT_KEYS, "hamlet", "kind", "group", "device", "profile", "technology", "uplink", "power_area", "status")
+
+_NOUNS = {
+    "province": N_("province"),
+    "district": N_("district"),
+    "commune": N_("commune"),
+    "hamlet": N_("hamlet"),
+    "kind": N_("kind of device"),
+    "group": N_("group"),
+    "device": N_("device"),
+    "profile": N_("profile"),
+    "technology": N_("technology"),
+    "uplink": N_("uplink"),
+    "power_area": N_("power area"),
+    "status": N_("state"),
+    WORD: N_("name or id"),
+}
+"""What a value of each key is called in a sentence."""
 
 STATUSES = ("up", "degraded", "down", "unreachable", "maintenance", "unknown")
 
@@ -142,7 +159,7 @@ class _Parser:
         listed = list(known)
         names = {key(one): one for one in listed}
         near = names.get(guess(key(value), names), "")
-        self._fault("SEL004", key=name or "name or id", value=shown(value), known=some(listed), near=near)
+        self._fault("SEL004", kind=_NOUNS[name], value=shown(value), known=some(listed), near=near)
 
     def _resolve(self, name: str, value: str) -> tuple[str, ...]:
         if name in UNIT_KEYS:
@@ -160,7 +177,7 @@ class _Parser:
         return found
 
     def _ambiguous(self, name: str, value: str, candidates: Iterable[str]) -> None:
-        self._fault("SEL005", key=name, value=shown(value), candidates=some(candidates))
+        self._fault("SEL005", kind=_NOUNS[name], value=shown(value), candidates=some(candidates))
 
     def _unit(self, tier: Tier, value: str) -> tuple[str, ...]:
         units = [unit for unit in self.network.units.values() if unit.tier is tier]

@@ -18,7 +18,7 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from inventory.codes import Finding, shown
-from inventory.diagnostics import Place
+from inventory.diagnostics import N_, Phrase, Place
 
 MAX_BYTES = 8 * 1024 * 1024
 """A commune has some 20 devices (10 kB); a file 800 times as large is a mistake, and parsing it costs memory."""
@@ -54,7 +54,7 @@ def read_bytes(path: Path, file: str) -> bytes | Finding:
         with os.fdopen(handle, "rb") as stream:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                return Finding("INV012", Place(file), fields={"reason": "not an ordinary file"})
+                return Finding("INV012", Place(file), fields={"reason": N_("not an ordinary file")})
             data = stream.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else b""
     except FileNotFoundError:
         return Finding("INV011", Place(file), fields={"file": file})
@@ -99,7 +99,9 @@ def compose(text: str, file: str) -> Node | Finding | None:
     except yaml.MarkedYAMLError as error:
         return _syntax(error, text, file)
     except yaml.reader.ReaderError as error:
-        problem = f"control character #x{ord(text[error.position]):04x}" if error.position < len(text) else error.reason
+        problem = error.reason
+        if error.position < len(text):
+            problem = Phrase(N_("control character {character}"), character=f"#x{ord(text[error.position]):04x}")
         return Finding("INV015", _after(file, text[: error.position]), fields={"problem": problem})
     return node
 
@@ -122,9 +124,9 @@ def _scan(text: str, file: str) -> Finding | None:
         if depth > MAX_DEPTH:
             return Finding("INV018", place_of(event, file), fields={"limit": str(MAX_DEPTH)})
         if getattr(event, "anchor", None) is not None:
-            return Finding("INV017", place_of(event, file), fields={"what": "anchors and aliases"})
+            return Finding("INV017", place_of(event, file), fields={"what": N_("anchors and aliases")})
         if getattr(event, "tag", None) is not None:
-            return Finding("INV017", place_of(event, file), fields={"what": "tags"})
+            return Finding("INV017", place_of(event, file), fields={"what": N_("tags")})
     return None
 
 
@@ -135,8 +137,13 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> Finding:
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     if mark and line[mark.column : mark.column + 1] == "\t":
         return Finding("INV016", place)
-    parts = [part for part in (error.context, error.problem) if part]
-    return Finding("INV015", place, fields={"problem": shown(", ".join(parts), 200)})
+    return Finding("INV015", place, fields={"problem": _problem(error)})
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """libyaml's words: what it was doing, if it says so, and what it found there."""
+    parts = [shown(part, 100) for part in (error.context, error.problem) if part]
+    return Phrase(N_("{what}, {problem}"), what=parts[0], problem=parts[1]) if len(parts) == 2 else "".join(parts)
 
 
 def place_of(node: Any, file: str) -> Place:

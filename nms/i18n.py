@@ -7,11 +7,14 @@ a catalogue lacks is shown in English.
 from __future__ import annotations
 
 import gettext
+import os
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+
+from inventory.diagnostics import N_ as N_
 
 DEFAULT = "vi"
 LANGUAGES = ("vi", "en")
@@ -20,11 +23,6 @@ VIETNAM = timezone(timedelta(hours=7), "+07")
 """Vietnam has one zone and no daylight saving; a fixed offset needs no zone database on the machine."""
 
 _SEPARATORS = {"vi": (".", ","), "en": (",", ".")}
-
-
-def N_(message: str) -> str:
-    """Mark a message for the catalogues where it cannot be translated yet."""
-    return message
 
 
 def _catalogue(language: str, folder: Path) -> gettext.NullTranslations:
@@ -36,6 +34,16 @@ def translator(language: str, folder: Path = LOCALE) -> Callable[[str], str]:
     """The function that turns message ids into ``language``; an unknown language means Vietnamese."""
     translate = _catalogue(language, folder).gettext
     return lambda message: translate(message) if message else ""
+
+
+def speak(language: str, folder: Path = LOCALE) -> None:
+    """Let ``gettext``'s own functions, through which libraries speak, answer in ``language``, until told otherwise.
+
+    They ask the environment for the language at every call, so it is written there.
+    """
+    gettext.bindtextdomain("loa", str(folder))
+    gettext.textdomain("loa")
+    os.environ["LANGUAGE"] = language
 
 
 def plural_translator(language: str, folder: Path = LOCALE) -> Callable[[str, str, int], str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
+from pathlib import Path
 from textwrap import dedent
 
+import click
+import yaml
 from babel.messages.catalog import Catalog
 
-from scripts.translations import message_ids, problems
+from scripts.translations import BORROWED, message_ids, problems
 
 
 def ids(source: str) -> set[str]:
@@ -30,7 +35,9 @@ def test_the_sentences_of_a_code_are_message_ids_wherever_they_stand() -> None:
         CODES = {"INV001": ("unknown key '{key}'", "known keys: {known}"), "other": "not one"}
         def place():
             fix = "name the folder" if here else "make the folder"
-            return Diagnostic("MON001", place, "no answer from {device}", fix, {"device": "no sentence"})
+            first = Diagnostic("MON001", place, "no answer from {device}", fix, {"device": "no sentence"})
+            fix = "another fix in the same name"
+            return Diagnostic("MON002", place, "no answer from {device}", fix)
         def other():
             fix = "a fix of nothing"
             return Problem("CFG101", message="the hub is not running", key="id")
@@ -40,9 +47,34 @@ def test_the_sentences_of_a_code_are_message_ids_wherever_they_stand() -> None:
         "known keys: {known}",
         "name the folder",
         "make the folder",
+        "another fix in the same name",
         "no answer from {device}",
         "the hub is not running",
     }
+
+
+def test_what_is_borrowed_is_what_the_libraries_say() -> None:
+    """A new version of a library may word it anew; then operators would read English again."""
+    sources = {
+        "click": "".join(path.read_text(encoding="utf-8") for path in Path(click.__file__).parent.glob("*.py")),
+        "libyaml": Path(yaml._yaml.__file__).read_bytes().decode("latin-1"),
+        "libc": "\n".join(map(os.strerror, errno.errorcode)),
+    }
+    for library, sentences in BORROWED.items():
+        for form in [form for s in sentences for form in ((s,) if isinstance(s, str) else s)]:
+            said = form.replace("\n", "\\n").replace("\t", "\\t")
+            assert said in sources[library] or said.lower() in sources[library], f"{library} does not say {form!r}"
+
+
+def test_both_forms_of_a_count_are_one_message() -> None:
+    wanted, have = Catalog(), Catalog(locale="vi")
+    wanted.add(("{n} device", "{n} devices"), locations=[("click", 0)])
+    assert problems(wanted, have, have)[0] == "click:0: not translated: {n} device"
+    have.add(("{n} device", "{n} devices"), ("{n} thiết bị",))
+    assert problems(wanted, have, have) == []
+    have = Catalog(locale="vi")
+    have.add(("{n} device", "{n} devices"), ("{k} thiết bị",))
+    assert "has fields ['k']" in problems(wanted, have, have)[0]
 
 
 def test_a_complete_catalogue_has_no_problems() -> None:
