@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from inventory.model import DeviceId
+from inventory.model import DeviceId, Off
 
 MISSES_TO_LOSE: Final = 2
 """Silent sweeps in a row after which a device is lost."""
@@ -48,21 +48,38 @@ class CauseKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Planned work in ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    reason: str = ""
+
+    def covers(self, now: datetime) -> bool:
+        return self.start <= now < self.end
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
-    """What health needs to know of a device in the fleet."""
+    """What health needs to know of a device in the fleet; ``off`` is its daily timer."""
 
     uplink: DeviceId | None = None
     power_area: str | None = None
-    maintenance: bool = False
+    maintenance: tuple[Window, ...] = ()
+    off: Off | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One sweep's word on a device: whether anything answered, its serving cell if told, and what is wrong with it."""
+    """One sweep's word on a device: whether anything answered, its serving cell if told, and what is wrong with it.
+
+    ``mains``: whether it has mains, where it can tell (the metric ``mains``).
+    """
 
     answered: bool
     cell: str | None = None
     faults: tuple[str, ...] = ()
+    mains: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +135,7 @@ def _own(member: Member, seen: Observation | None, before: Health | None, now: d
     """A device by itself, without regard to what it depends on."""
     if before is None:
         before = Health(State.UNKNOWN, now)
-    if member.maintenance:
+    if any(window.covers(now) for window in member.maintenance):
         return _turn(before, State.MAINTENANCE, None, now)
     if seen is None:
         # Nothing new is known: a device not asked keeps its state, one back from maintenance has none.

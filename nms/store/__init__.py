@@ -4,6 +4,7 @@ from nms.store.engine import Store
 from nms.store.failure import StoreError
 from nms.store.tables import (
     AiringRow,
+    AlarmRow,
     ApprovalRow,
     AuditRow,
     Base,
@@ -11,15 +12,20 @@ from nms.store.tables import (
     ContentRow,
     DeviceStateRow,
     EventRow,
+    MaintenanceRow,
     NowEntryRow,
     ReceiptRow,
+    RepairRow,
     SequenceRow,
+    SimUsageRow,
+    SnmpEngineRow,
     add_once,
 )
 from nms.store.types import from_milliseconds, to_milliseconds
 
 __all__ = [
     "AiringRow",
+    "AlarmRow",
     "ApprovalRow",
     "AuditRow",
     "Base",
@@ -27,9 +33,13 @@ __all__ = [
     "ContentRow",
     "DeviceStateRow",
     "EventRow",
+    "MaintenanceRow",
     "NowEntryRow",
     "ReceiptRow",
+    "RepairRow",
     "SequenceRow",
+    "SimUsageRow",
+    "SnmpEngineRow",
     "Store",
     "StoreError",
     "add_once",

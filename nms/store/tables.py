@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     inspect,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
@@ -44,6 +45,7 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
         float: Double(),
         bytes: LargeBinary(),
         dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
     }
 
 
@@ -61,6 +63,103 @@ class DeviceStateRow(Base):
     cell: Mapped[str | None] = mapped_column(default=None)
     last_seen: Mapped[datetime | None] = mapped_column(default=None)
     reading: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    memory: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class AlarmRow(Base):
+    """One alarm from its opening to its end. At most one is open per ``subject`` and ``kind``.
+
+    ``affected``: the devices it explains. ``quiet_until``: a repair keeps it quiet until then.
+    """
+
+    __tablename__ = "alarm"
+    __table_args__ = (
+        Index(
+            "uq_alarm_open",
+            "subject",
+            "kind",
+            unique=True,
+            sqlite_where=text("cleared IS NULL"),
+            postgresql_where=text("cleared IS NULL"),
+        ),
+        Index(None, "cleared"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    kind: Mapped[str]
+    opened: Mapped[datetime]
+    since: Mapped[datetime]
+    cause: Mapped[str] = mapped_column(default="")
+    affected: Mapped[list[str]] = mapped_column(default_factory=list)
+    acknowledged: Mapped[datetime | None] = mapped_column(default=None)
+    acknowledged_by: Mapped[str] = mapped_column(default="")
+    comment: Mapped[str] = mapped_column(default="")
+    quiet_until: Mapped[datetime | None] = mapped_column(default=None)
+    cleared: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class RepairRow(Base):
+    """A repair order for a device: who does it until when with which part. ``silenced``: it plays nothing meanwhile."""
+
+    __tablename__ = "repair"
+    __table_args__ = (Index(None, "device"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    who: Mapped[str]
+    part: Mapped[str]
+    opened: Mapped[datetime]
+    opened_by: Mapped[str]
+    until: Mapped[datetime]
+    silenced: Mapped[bool] = mapped_column(default=False)
+    closed: Mapped[datetime | None] = mapped_column(default=None)
+    closed_by: Mapped[str] = mapped_column(default="")
+
+
+class MaintenanceRow(Base):
+    """Work opened by a person in ``[from_, until)`` on the devices that ``selection`` meant when it was opened."""
+
+    __tablename__ = "maintenance"
+    __table_args__ = (Index(None, "until"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    selection: Mapped[str]
+    devices: Mapped[list[str]]
+    from_: Mapped[datetime]
+    until: Mapped[datetime]
+    reason: Mapped[str]
+    opened_by: Mapped[str]
+
+
+class SnmpEngineRow(Base):
+    """A device's SNMPv3 engine as last proven: its boots and its seconds since boot at Unix time ``at`` (seconds)."""
+
+    __tablename__ = "snmp_engine"
+
+    device: Mapped[str] = mapped_column(primary_key=True)
+    engine_id: Mapped[bytes]
+    boots: Mapped[int] = mapped_column(BigInteger)
+    time: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[float]
+
+
+class SimUsageRow(Base):
+    """One SIM in one month (``YYYY-MM``, Vietnam's time): ``nms.monitor.cellular.Usage``, seconds where it says so."""
+
+    __tablename__ = "sim_usage"
+
+    sim: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    since: Mapped[datetime]
+    updated: Mapped[datetime]
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_rx: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    last_tx: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    counted: Mapped[datetime | None] = mapped_column(default=None)
+    without: Mapped[bool] = mapped_column(default=False)
+    without_s: Mapped[float] = mapped_column(default=0.0)
 
 
 class EventRow(Base):

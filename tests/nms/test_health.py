@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.model import DeviceId
-from nms.monitor.health import LOST, Cause, CauseKind, Health, Healths, Member, Observation, State, assess, causes
+from nms.monitor.health import (
+    LOST,
+    Cause,
+    CauseKind,
+    Health,
+    Healths,
+    Member,
+    Observation,
+    State,
+    Window,
+    assess,
+    causes,
+)
 
 START = datetime(2024, 10, 1, 10, tzinfo=UTC)
 SWEEP = timedelta(seconds=30)
@@ -77,7 +89,7 @@ def test_a_fault_degrades_and_is_named_and_an_answer_without_it_mends() -> None:
 
 def test_maintenance_silences_everything() -> None:
     device = ids(1)[0]
-    kept = play({device: Member(maintenance=True)}, {}, [[], [device], [device], [device]])
+    kept = play({device: Member(maintenance=(Window(at(0), at(100)),))}, {}, [[], [device], [device], [device]])
     assert kept[device].state is State.MAINTENANCE
     assert causes(kept) == ()
     assert play({device: Member()}, {}, [[device]], kept, first=4)[device].state is State.UNKNOWN
