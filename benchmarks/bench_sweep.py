@@ -25,6 +25,7 @@ from inventory.model import Device, DeviceId, DeviceKind, Sim, UnitId
 from inventory.overlay import address
 from nms.monitor.profiles import Profile, load_profiles
 from nms.monitor.snmp.sweep import Reading, Sweep, Sweeper, Target
+from nms.monitor.snmp.usm import Community
 from tests.sim.fleet import Fleet, die_with_parent, responder_for
 
 COMMUNITY = b"benchmark"
@@ -95,7 +96,9 @@ def is_dead(number: int, share: float) -> bool:
 
 
 def targets(fleet: Sequence[Device], ports: Sequence[int], profile: Profile) -> list[Target]:
-    return [Target(d.id, address(d.id, 127), ports[n % PORTS], COMMUNITY, profile) for n, d in enumerate(fleet)]
+    return [
+        Target(d.id, address(d.id, 127), ports[n % PORTS], Community(COMMUNITY), profile) for n, d in enumerate(fleet)
+    ]
 
 
 def timed(action: Callable[[], Sweep]) -> tuple[Sweep, float]:

@@ -31,7 +31,8 @@ from nms.monitor.loop import Monitor, PollSettings
 from nms.monitor.profiles import Profile, load_profiles
 from nms.monitor.recorder import StoreRecorder, restored
 from nms.monitor.snmp.sweep import Sweeper
-from nms.settings import Clock, Secret, Settings, secrets
+from nms.monitor.snmp.usm import Security, security_from
+from nms.settings import Clock, Settings, secrets
 from nms.store import Store, StoreError
 from tui.commands.keys import BUNDLE
 from tui.hub import HubSocket
@@ -167,7 +168,7 @@ async def _supervised(name: str, work: Callable[[], Awaitable[None]], hub: Hub) 
 async def _assemble(settings: Settings, network: Network, stack: AsyncExitStack) -> Hub:
     clock = settings.make_clock()
     key, kid, policies = _trust(settings, network)
-    community = _community(settings)
+    security = _security(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     try:
         store = Store.open(settings.store)
@@ -185,7 +186,7 @@ async def _assemble(settings: Settings, network: Network, stack: AsyncExitStack)
         settings.snmp_interval,
         settings.overlay or int(network.overlay),
         settings.snmp_port,
-        community.reveal().encode(),
+        security,
     )
     on = network.on(clock().astimezone(TIMEZONE).date())
     monitor = Monitor(network, on, _profiles(), poll, sweeper, clock, StoreRecorder(store, known), known)
@@ -217,8 +218,8 @@ def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str
     return key, key_id(key.public_key().public_bytes_raw()), policies
 
 
-def _community(settings: Settings) -> Secret:
-    """The SNMP community of the fleet, from the inventory's encrypted secrets."""
+def _security(settings: Settings) -> Security:
+    """How the fleet is asked by SNMP, from the inventory's encrypted secrets."""
     place = Place(str(settings.inventory / "secrets.yaml"))
     if settings.vault_password_file is None:
         message = "no vault password file is set: the devices' SNMP community cannot be read"
@@ -226,11 +227,10 @@ def _community(settings: Settings) -> Secret:
     found = secrets(settings.inventory, settings.vault_password_file)
     if isinstance(found, tuple):
         raise StartError(found)
-    community = found.get("snmp_community")
-    if community is None:
-        message = "the inventory's secrets have no snmp_community"
-        raise StartError((Diagnostic("CFG021", place, message, "add it with: ansible-vault edit secrets.yaml"),))
-    return community
+    security = security_from(found, place)
+    if isinstance(security, Diagnostic):
+        raise StartError((security,))
+    return security
 
 
 def _profiles() -> Mapping[str, Profile]:

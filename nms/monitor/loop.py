@@ -20,6 +20,7 @@ from inventory.overlay import address
 from nms.monitor.health import Cause, Health, Member, Observation, State, assess, causes
 from nms.monitor.profiles import Profile
 from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Sweep, SweepStats, Target
+from nms.monitor.snmp.usm import Security
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class PollSettings:
     interval: float
     octet: int
     port: int
-    community: bytes = field(repr=False)
+    security: Security = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def fleet_of(network: Network, on: date, profiles: Mapping[str, Profile], settin
     known = [d for d in devices if d.profile in profiles]
     return Fleet(
         targets=tuple(
-            Target(d.id, address(d.id, settings.octet), settings.port, settings.community, profiles[d.profile])
+            Target(d.id, address(d.id, settings.octet), settings.port, settings.security, profiles[d.profile])
             for d in known
         ),
         members=MappingProxyType({d.id: Member(d.uplink, d.power_area) for d in known}),

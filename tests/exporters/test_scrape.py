@@ -17,6 +17,7 @@ from inventory.model import Device, DeviceId, DeviceKind, Network, Sim, Tier, Un
 from nms.monitor.loop import Monitor, PollSettings, Snapshot, StateChange
 from nms.monitor.profiles import load_profiles
 from nms.monitor.snmp.sweep import Sweeper
+from nms.monitor.snmp.usm import Community
 from nms.store import BulletinRow, NowEntryRow, ReceiptRow, Store
 from tests.exporters.exposition import parse
 from tests.sim.fleet import Fleet, responder_for
@@ -81,7 +82,7 @@ def sweeping(fleet: Fleet, clock: Clock) -> Iterator[Monitor]:
     sweeper = Sweeper("127.0.0.1", timeout=0.2, retries=0)
     thread.start()
     try:
-        settings = PollSettings(interval=60, octet=127, port=port, community=b"loa")
+        settings = PollSettings(interval=60, octet=127, port=port, security=Community(b"loa"))
         yield Monitor(NETWORK, ON, load_profiles()[0], settings, sweeper, clock, Quiet())
     finally:
         responder.stop()

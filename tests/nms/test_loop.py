@@ -15,6 +15,7 @@ from nms.monitor.health import Health, State
 from nms.monitor.loop import Monitor, PollSettings, Snapshot, StateChange
 from nms.monitor.profiles import load_profiles
 from nms.monitor.snmp.sweep import Sweeper
+from nms.monitor.snmp.usm import Community
 from tests.sim.fleet import Fleet, responder_for
 from tests.sim.snmp_responder import Responder
 
@@ -93,7 +94,7 @@ def sweeper() -> Iterator[Sweeper]:
 
 
 def monitor(port: int, sweeper: Sweeper, book: Book, restore: dict[DeviceId, Health] | None = None) -> Monitor:
-    settings = PollSettings(interval=0.05, octet=127, port=port, community=b"loa")
+    settings = PollSettings(interval=0.05, octet=127, port=port, security=Community(b"loa"))
     return Monitor(network(DEVICES), ON, PROFILES, settings, sweeper, Clock(), book, restore)
 
 

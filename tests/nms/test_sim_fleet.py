@@ -21,6 +21,7 @@ from inventory.model import Device, DeviceId
 from inventory.overlay import address
 from nms.monitor.profiles import load_profiles
 from nms.monitor.snmp.sweep import Outcome, Reading, Silence, Sweeper, Target
+from nms.monitor.snmp.usm import Community
 
 ROOT = Path(__file__).parents[2]
 ON = date(2024, 10, 1)
@@ -79,7 +80,8 @@ class Sim:
     def ask(self, community: bytes = "quê-hương".encode()) -> dict[DeviceId, Outcome]:
         profiles = load_profiles()[0]
         targets = [
-            Target(d.id, address(d.id, 127), self.port, community, profiles[d.profile]) for d in self.devices.values()
+            Target(d.id, address(d.id, 127), self.port, Community(community), profiles[d.profile])
+            for d in self.devices.values()
         ]
         return dict(self.sweeper.sweep(targets).outcomes)
 

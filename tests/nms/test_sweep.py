@@ -13,6 +13,7 @@ import pytest
 from inventory.model import DeviceId
 from nms.monitor.profiles import Column, Kind, Profile
 from nms.monitor.snmp.sweep import BURST, Reading, Refusal, Silence, Sweeper, Target
+from nms.monitor.snmp.usm import Community
 from tests.sim.snmp_responder import number, read_get, response, text
 
 UPTIME, CELL = "1.3.6.1.2.1.1.3.0", "1.3.6.1.4.1.1.1.0"
@@ -70,7 +71,7 @@ def sweeper() -> Iterator[Sweeper]:
 
 
 def target(port: int, number: int = 1, address: str = "127.0.0.1") -> Target:
-    return Target(DeviceId(f"23557-L{number:02d}"), address, port, b"loa", PROFILE)
+    return Target(DeviceId(f"23557-L{number:02d}"), address, port, Community(b"loa"), PROFILE)
 
 
 ME = DeviceId("23557-L01")
@@ -233,7 +234,7 @@ def test_a_second_copy_of_an_answer_is_counted_and_ignored(sweeper: Sweeper) -> 
 
 def test_a_changed_profile_is_not_read_with_what_was_learnt_of_the_old_one(sweeper: Sweeper) -> None:
     """The agent goes on answering the old question; that is no answer to the new one."""
-    old = Target(ME, "127.0.0.1", 0, b"loa", PROFILE)
+    old = Target(ME, "127.0.0.1", 0, Community(b"loa"), PROFILE)
 
     def stubborn(request: bytes) -> list[bytes]:
         question = replace(read_get(request), oids=(UPTIME, CELL))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from inventory.model import DeviceId
 from nms.monitor.profiles import Metrics, Profile
+from nms.monitor.snmp.usm import Security
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Target:
     device: DeviceId
     address: str
     port: int
-    community: bytes = field(repr=False)
+    security: Security = field(repr=False)
     profile: Profile = field(repr=False)
 
 

@@ -27,6 +27,7 @@ from nms.monitor.readings import Reader
 from nms.monitor.snmp.ber import FIRST_ID, DecodeError, Fault, Request, decode_response
 from nms.monitor.snmp.layout import Layout
 from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
+from nms.monitor.snmp.usm import Security, User
 
 __all__ = ["Outcome", "Reading", "Refusal", "Silence", "Sweep", "SweepStats", "Sweeper", "Target"]
 
@@ -108,7 +109,9 @@ class _Plan:
 
     @classmethod
     def of(cls, target: Target) -> _Plan:
-        return cls(target.profile, Request(target.community, target.profile.oids), Reader(target.profile))
+        if isinstance(target.security, User):
+            raise TypeError("SNMPv3 is not asked yet")
+        return cls(target.profile, Request(target.security.name, target.profile.oids), Reader(target.profile))
 
 
 _UNSENT: Final = _Batch([])
@@ -142,7 +145,7 @@ class Sweeper:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         self._socket.bind((bind, 0))
-        self._plans: dict[tuple[bytes, str], _Plan] = {}
+        self._plans: dict[tuple[Security, str], _Plan] = {}
         self._layouts: dict[DeviceId, tuple[_Plan, Layout]] = {}
 
     @property
@@ -199,7 +202,7 @@ class Sweeper:
         return asks
 
     def _plan(self, target: Target) -> _Plan:
-        key = (target.community, target.profile.name)
+        key = (target.security, target.profile.name)
         plan = self._plans.get(key)
         if plan is None or plan.profile is not target.profile:
             plan = self._plans[key] = _Plan.of(target)
