@@ -1,126 +1,38 @@
-"""Device families as data: which OIDs give which metric, in which unit, and which values mean that there is none.
+"""Device families from YAML: one file per family in the folder of the same name.
 
-One YAML file per family in the folder of the same name. A mistake in a file is a ``Diagnostic``; the family it is in
-is then left out.
+A mistake in a file is a ``Diagnostic`` with its line; the family it is in is then left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import yaml
 
 from inventory.diagnostics import Diagnostic, Place
+from nms.monitor.family import METRICS, Column, Identity, Kind, Limit, Metric, Metrics, Profile, recognise
 from nms.monitor.snmp.asn1 import Oid, parse_oid
 
-Metric = float | str | bool
-Metrics = Mapping[str, Metric]
+__all__ = [
+    "BUILT_IN",
+    "METRICS",
+    "Column",
+    "Identity",
+    "Kind",
+    "Limit",
+    "Metric",
+    "Metrics",
+    "Profile",
+    "check_files",
+    "load_profiles",
+    "recognise",
+]
 
 BUILT_IN: Final = Path(__file__).parent / "profiles"
-
-METRICS: Final[Mapping[str, str]] = {
-    "uptime_s": "s",
-    "rsrp_dbm": "dBm",
-    "rsrq_db": "dB",
-    "sinr_db": "dB",
-    "rssi_dbm": "dBm",
-    "temperature_c": "°C",
-    "rx_bytes": "B",
-    "tx_bytes": "B",
-    "volume": "%",
-    "level_lufs": "LUFS",
-    "clock_error_s": "s",
-    "brightness": "%",
-    "error_bits": "",
-    "refused_envelopes": "",
-    "playing": "",
-    "airing": "",
-    "message": "",
-    "cell": "",
-    "operator": "",
-}
-"""Every metric a profile may give, with its unit (SI or the unit radio and sound people use)."""
-
-
-class Kind(StrEnum):
-    """How a value becomes a metric: a number, a counter (never negative), text, bytes as hex digits, a yes/no."""
-
-    NUMBER = "number"
-    COUNTER = "counter"
-    TEXT = "text"
-    HEX = "hex"
-    FLAG = "flag"
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A reading outside ``low .. high`` makes the device degraded; None is no limit."""
-
-    low: float | None = None
-    high: float | None = None
-
-    def exceeded(self, value: Metric) -> bool:
-        if isinstance(value, str):
-            return False
-        return (self.low is not None and value < self.low) or (self.high is not None and value > self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One OID asked for and the metric it gives: ``raw * scale`` in the metric's unit.
-
-    ``absent`` are raw values, as text, that mean *no reading*. ``on`` are the raw values for which a flag is true.
-    ``wrap32`` marks a counter that firmware puts into a signed 32-bit INTEGER.
-    """
-
-    metric: str
-    oid: Oid
-    kind: Kind = Kind.NUMBER
-    unit: str = ""
-    scale: float = 1.0
-    absent: frozenset[str] = frozenset()
-    on: frozenset[str] = frozenset()
-    wrap32: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One family: recognised by a prefix of sysObjectID and, where families share one, by an OID it must have."""
-
-    name: str
-    title: str
-    recognise: tuple[Oid, ...]
-    also: Oid | None
-    columns: tuple[Column, ...]
-    limits: Mapping[str, Limit] = field(default_factory=dict)
-
-    @property
-    def oids(self) -> tuple[Oid, ...]:
-        return tuple(column.oid for column in self.columns)
-
-    def exceeded(self, metrics: Metrics) -> tuple[str, ...]:
-        """The metrics whose limit is exceeded, in the profile's order; an absent metric exceeds nothing."""
-        return tuple(n for n, limit in self.limits.items() if n in metrics and limit.exceeded(metrics[n]))
-
-
-def recognise(profiles: Iterable[Profile], sys_object_id: Oid, present: Collection[Oid] = ()) -> Profile | None:
-    """The family with the longest matching sysObjectID prefix; one that needs a further OID counts as more exact."""
-
-    def exactness(profile: Profile) -> tuple[int, bool]:
-        fits = [len(p) for p in profile.recognise if sys_object_id[: len(p)] == p]
-        if not fits or (profile.also is not None and profile.also not in present):
-            return (0, False)
-        return (max(fits), profile.also is not None)
-
-    best = max(profiles, key=exactness, default=None)
-    return best if best is not None and exactness(best)[0] else None
-
-
-# --- loading ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +41,13 @@ class _Source:
 
     file: str
     found: list[Diagnostic]
+    lines: list[str] = field(default_factory=list)
 
     def report(self, code: str, node: yaml.Node | None, message: str, fix: str, **fields: str) -> None:
         mark = node.start_mark if node is not None else None
         place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
-        self.found.append(Diagnostic(code, place, message, fix, fields))
+        line = self.lines[mark.line] if mark and mark.line < len(self.lines) else ""
+        self.found.append(Diagnostic(code, place, message, fix, fields, source=line))
 
     def entries(self, node: yaml.Node, allowed: Collection[str] | None) -> dict[str, yaml.Node]:
         """The keys of a mapping; unknown and repeated ones are reported. ``allowed`` None takes any key."""
@@ -166,6 +80,9 @@ class _Source:
     def text(self, node: yaml.Node | None) -> str:
         return self.texts(node)[0][1] if isinstance(node, yaml.ScalarNode) else ""
 
+    def words(self, node: yaml.Node | None) -> dict[str, str]:
+        return {key: self.text(value) for key, value in self.entries(node, None).items()} if node is not None else {}
+
     def oids(self, node: yaml.Node | None) -> tuple[Oid, ...]:
         found: list[Oid] = []
         for item, text in self.texts(node):
@@ -178,6 +95,16 @@ class _Source:
                 found.append(oid)
         return tuple(found)
 
+    def patterns(self, node: yaml.Node | None) -> tuple[re.Pattern[str], ...]:
+        found: list[re.Pattern[str]] = []
+        for item, text in self.texts(node):
+            try:
+                found.append(re.compile(text))
+            except re.error as error:
+                message, fix = "'{text}' is not a regular expression: {problem}", "write it like '^RouterOS RB'"
+                self.report("MON005", item, message, fix, text=text, problem=str(error))
+        return tuple(found)
+
     def number(self, node: yaml.Node | None, default: float | None) -> float | None:
         for item, text in self.texts(node):
             try:
@@ -188,26 +115,46 @@ class _Source:
 
 
 _KEYS: Final = ("profile", "title", "recognise", "metrics", "limits")
-_COLUMN_KEYS: Final = ("oid", "kind", "unit", "scale", "absent", "on", "wrap32")
+_MARKS: Final = ("sys_object_id", "also", "describes")
+_COLUMN_KEYS: Final = ("oid", "kind", "unit", "scale", "absent", "on", "words", "wrap32")
 
 
 def load_profiles(folder: Path = BUILT_IN) -> tuple[Mapping[str, Profile], tuple[Diagnostic, ...]]:
     """Every family of the folder by name, and everything wrong with the files of the others."""
+    return _load_all((path, path.name) for path in sorted(folder.glob("*.yaml")))
+
+
+def check_files(paths: Iterable[Path]) -> tuple[Mapping[str, Profile], tuple[Diagnostic, ...]]:
+    """The families of these files by name, and everything wrong with them, beside the families that we ship."""
+    given = list(dict.fromkeys(paths))
+    profiles, found = _load_all((path, str(path)) for path in given)
+    names = {path.stem for path in given}
+    ours = {n: p for n, p in load_profiles()[0].items() if n not in names}
+    places = {path.stem: str(path) for path in given}
+    beside = tuple(d for d in _clashes(ours | dict(profiles), places) if d not in found)
+    return profiles, found + beside
+
+
+def _load_all(files: Iterable[tuple[Path, str]]) -> tuple[Mapping[str, Profile], tuple[Diagnostic, ...]]:
     profiles: dict[str, Profile] = {}
+    places: dict[str, str] = {}
     found: list[Diagnostic] = []
-    for path in sorted(folder.glob("*.yaml")):
-        source = _Source(path.name, [])
+    for path, shown in files:
+        source = _Source(shown, [])
         profile = _load(path, source)
         if profile is not None and not source.found:
             profiles[profile.name] = profile
+            places[profile.name] = shown
         found.extend(source.found)
-    found.extend(_clashes(profiles))
+    found.extend(_clashes(profiles, places))
     return profiles, tuple(found)
 
 
 def _load(path: Path, source: _Source) -> Profile | None:
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        text = path.read_text(encoding="utf-8")
+        source.lines.extend(text.splitlines())
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = str(error).splitlines()[0]
         source.report("MON001", None, "cannot be read: {problem}", "mend or remove the file", problem=problem)
@@ -231,12 +178,19 @@ def _profile(stem: str, node: yaml.Node, source: _Source) -> Profile | None:
         source.report(
             "MON007", keys["profile"], "profile '{name}' in the file '{stem}.yaml'", fix, name=name, stem=stem
         )
-    rules = source.entries(keys["recognise"], ("sys_object_id", "also"))
-    also = source.oids(rules.get("also"))
+    rules = source.entries(keys["recognise"], _MARKS)
+    if "sys_object_id" not in rules and not source.found:
+        source.report("MON004", keys["recognise"], "'{key}' is missing", "add it", key="sys_object_id")
     columns = tuple(_columns(keys["metrics"], source))
-    limits = _limits(keys["limits"], {c.metric for c in columns}, source) if "limits" in keys else {}
-    title = source.text(keys.get("title")) or name
-    return Profile(name, title, source.oids(rules.get("sys_object_id")), also[0] if also else None, columns, limits)
+    return Profile(
+        name=name,
+        title=source.text(keys.get("title")) or name,
+        recognise=source.oids(rules.get("sys_object_id")),
+        also=source.oids(rules.get("also")),
+        columns=columns,
+        limits=_limits(keys["limits"], {c.metric for c in columns}, source) if "limits" in keys else {},
+        describes=source.patterns(rules.get("describes")),
+    )
 
 
 def _columns(node: yaml.Node, source: _Source) -> Iterator[Column]:
@@ -279,6 +233,7 @@ def _column(metric: str, node: yaml.Node, source: _Source) -> Column | None:
         scale=source.number(keys.get("scale"), 1.0) or 1.0,
         absent=frozenset(text for _, text in source.texts(keys.get("absent"))),
         on=frozenset(text for _, text in source.texts(keys.get("on"))),
+        words=source.words(keys.get("words")),
         wrap32=source.text(keys.get("wrap32")) == "true",
     )
 
@@ -291,13 +246,16 @@ def _limits(node: yaml.Node, metrics: Collection[str], source: _Source) -> dict[
     return found
 
 
-def _clashes(profiles: Mapping[str, Profile]) -> Iterator[Diagnostic]:
+def _clashes(profiles: Mapping[str, Profile], places: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Two families recognised by the same thing could not be told apart."""
-    taken: dict[tuple[Oid, Oid | None], str] = {}
+    taken: dict[tuple[object, ...], str] = {}
     for profile in profiles.values():
-        for prefix in profile.recognise:
-            first = taken.setdefault((prefix, profile.also), profile.name)
+        marks: list[object] = [*profile.also, *(p.pattern for p in profile.describes)] or [None]
+        for key in ((prefix, mark) for prefix in profile.recognise for mark in marks):
+            first = taken.setdefault(key, profile.name)
             if first != profile.name:
                 message = "recognised by the same sysObjectID as '{first}'"
                 fix = "add 'also' with an OID only this family has"
-                yield Diagnostic("MON008", Place(f"{profile.name}.yaml"), message, fix, {"first": first})
+                file = places.get(profile.name, f"{profile.name}.yaml")
+                yield Diagnostic("MON008", Place(file), message, fix, {"first": first})
+                break

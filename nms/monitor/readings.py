@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from nms.monitor.profiles import Column, Kind, Metric, Metrics, Profile
+from nms.monitor.family import Column, Kind, Metric, Metrics, Profile
 from nms.monitor.snmp.asn1 import Value, oid_text
 
 WRAP_32: Final = 1 << 32
@@ -50,6 +50,15 @@ def _counter(column: Column, value: Value) -> float | None:
     return number
 
 
+def _worded(column: Column, text: str) -> str:
+    """The word a value stands for, where the family has words for its values."""
+    if not text or not column.words:
+        return text
+    if text not in column.words:
+        raise NotUnderstoodError(text)
+    return column.words[text]
+
+
 def convert(column: Column, value: Value) -> Metric | None:
     """The metric a raw value stands for, None if it is absent; ``NotUnderstoodError`` if it is neither."""
     if value is None or (column.absent and _is_absent(column, value)):
@@ -57,7 +66,7 @@ def convert(column: Column, value: Value) -> Metric | None:
     if column.kind is Kind.HEX:
         return value.hex() if isinstance(value, bytes) else _text(value)
     if column.kind is Kind.TEXT:
-        return _text(value) or None
+        return _worded(column, _text(value)) or None
     if column.kind is Kind.FLAG:
         return _text(value) in column.on
     number = _counter(column, value) if column.kind is Kind.COUNTER else _number(column, value)

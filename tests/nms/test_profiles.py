@@ -7,12 +7,26 @@ from pathlib import Path
 import pytest
 
 from inventory.diagnostics import has_errors
-from nms.monitor.profiles import METRICS, Column, Kind, Limit, Metric, load_profiles, recognise
+from nms.monitor.profiles import (
+    METRICS,
+    Column,
+    Identity,
+    Kind,
+    Limit,
+    Metric,
+    check_files,
+    load_profiles,
+    recognise,
+)
 from nms.monitor.readings import Reader
 from nms.monitor.snmp.asn1 import Oid, Value, parse_oid
 
 NET_SNMP = (1, 3, 6, 1, 4, 1, 8072, 3, 2, 10)
 RUTOS_SERIAL = (1, 3, 6, 1, 4, 1, 48690, 1, 1, 0)
+RUTOS_FLAT = (1, 3, 6, 1, 4, 1, 48690, 2, 4, 0)
+UPS_STATUS = (1, 3, 6, 1, 2, 1, 33, 1, 2, 1, 0)
+MOST_OIDS = 17
+"""Each OID costs a device behind a SIM some 50 bytes a poll."""
 
 
 def read(profile: str, **values: Value) -> tuple[dict[str, Metric], tuple[str, ...]]:
@@ -25,9 +39,9 @@ def read(profile: str, **values: Value) -> tuple[dict[str, Metric], tuple[str, .
 def test_the_families_we_ship_are_without_mistakes() -> None:
     profiles, diagnostics = load_profiles()
     assert diagnostics == ()
-    assert set(profiles) == {"loa-receiver", "loa-board", "rutos", "routeros", "ntcip-sign"}
+    assert {"loa-receiver", "loa-board", "rutos", "routeros", "ntcip-sign", "generic"} <= set(profiles)
     for profile in profiles.values():
-        assert len(profile.columns) <= 12
+        assert len(profile.columns) <= MOST_OIDS
         assert profile.recognise
         assert set(profile.limits) <= {c.metric for c in profile.columns} <= set(METRICS)
 
@@ -73,24 +87,49 @@ def test_limits_name_the_metric_that_exceeds_them() -> None:
     assert not Limit(low=0).exceeded("text")
 
 
+LINUX = "1.3.6.1.4.1.8072.3.2.10"
+
+
 @pytest.mark.parametrize(
-    ("object_id", "present", "name"),
+    ("object_id", "description", "present", "name"),
     [
-        ("1.3.6.1.4.1.14988.1", (), "routeros"),
-        ("1.3.6.1.4.1.8072.9999.9999.7410.10.1", (), "loa-receiver"),
-        ("1.3.6.1.4.1.1206.4.2.3", (), "ntcip-sign"),
-        ("1.3.6.1.4.1.8072.3.2.10", (), None),
-        ("1.3.6.1.4.1.8072.3.2.10", (RUTOS_SERIAL,), "rutos"),
-        ("1.3.6.1.4.1.14988", (), None),
+        ("1.3.6.1.4.1.14988.1", "", (), "routeros"),
+        ("1.3.6.1.4.1.8072.9999.9999.7410.10.1", "", (), "loa-receiver"),
+        ("1.3.6.1.4.1.1206.4.2.3", "", (), "ntcip-sign"),
+        (LINUX, "Linux hub 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC x86_64", (), "linux"),
+        (LINUX, "Linux loa 6.6.31+rpt-rpi-v8 #1 SMP PREEMPT aarch64", (), "raspberry-pi"),
+        (LINUX, "Linux loa 4.19.97+ #1294 Thu Jan 30 13:10:54 GMT 2020 armv6l", (), "raspberry-pi"),
+        (LINUX, "Linux gw 5.4.137 #0 SMP Sat Jul 31 17:21:01 2021 armv7l", (), "openwrt"),
+        (LINUX, "Linux gw 5.4.137 #0 SMP Sat Jul 31 17:21:01 2021 armv7l", (RUTOS_SERIAL,), "rutos"),
+        (LINUX, "", (RUTOS_FLAT,), "rutos-flat"),
+        (LINUX, "", (RUTOS_FLAT, RUTOS_SERIAL), "rutos"),
+        (LINUX, "", (UPS_STATUS,), "linux"),
+        ("1.3.6.1.4.1.99999.1", "", (UPS_STATUS,), "ups"),
+        ("1.3.6.1.4.1.14988", "", (), "generic"),
+        ("0.0", "", (), "generic"),
     ],
 )
 def test_a_family_is_recognised_by_its_object_id_and_what_only_it_has(
-    object_id: str, present: tuple[Oid, ...], name: str | None
+    object_id: str, description: str, present: tuple[Oid, ...], name: str
 ) -> None:
     oid = parse_oid(object_id)
     assert oid is not None
-    found = recognise(load_profiles()[0].values(), oid, present)
-    assert (found.name if found is not None else None) == name
+    profiles = list(load_profiles()[0].values())
+    for order in (profiles, profiles[::-1]):
+        found = recognise(order, Identity(oid, description, present))
+        assert found is not None
+        assert found.name == name
+
+
+def test_nothing_is_recognised_without_families() -> None:
+    assert recognise((), Identity((1, 3, 6))) is None
+
+
+def test_words_stand_for_the_values_a_family_numbers() -> None:
+    assert read("routeros", radio=7) == ({"radio": "LTE"}, ())
+    assert read("routeros", radio=-1) == ({}, ())
+    assert read("routeros", radio=99) == ({}, ("radio",))
+    assert read("ntcip-sign", control=4) == ({"control": "central"}, ())
 
 
 GOOD = "profile: x\nrecognise: {sys_object_id: 1.3.6.1.4.1.1}\nmetrics:\n  cell: {oid: 1.3.6.1.4.1.1.1.0, kind: text}\n"
@@ -119,6 +158,9 @@ def test_a_small_good_profile(tmp_path: Path) -> None:
         (GOOD + "colour: red\n", [("MON003", "x.yaml:5:1")]),
         (GOOD + "title: a\ntitle: b\n", [("MON003", "x.yaml:6:1")]),
         (GOOD.replace("kind: text", "kind: colour"), [("MON005", "x.yaml:4:40")]),
+        (GOOD.replace("1.3.6.1.4.1.1}", "1.3.6.1.4.1.1, describes: 'a('}"), [("MON005", "x.yaml:2:54")]),
+        (GOOD.replace("sys_object_id: 1.3.6.1.4.1.1", "describes: a"), [("MON004", "x.yaml:2:12")]),
+        (GOOD.replace("kind: text", "kind: text, words: [a]"), [("MON002", "x.yaml:4:53")]),
         (GOOD.replace("1.3.6.1.4.1.1.1.0", "sysUpTime"), [("MON005", "x.yaml:4:15")]),
         (GOOD.replace("cell:", "shape:"), [("MON006", "x.yaml:4:10")]),
         (GOOD.replace("oid: 1.3.6.1.4.1.1.1.0, ", ""), [("MON004", "x.yaml:4:9")]),
@@ -143,3 +185,20 @@ def test_two_families_that_could_not_be_told_apart(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(GOOD, encoding="utf-8")
     (tmp_path / "y.yaml").write_text(GOOD.replace("profile: x", "profile: y"), encoding="utf-8")
     assert [(d.code, str(d.place)) for d in load_profiles(tmp_path)[1]] == [("MON008", "y.yaml")]
+
+
+def test_files_are_checked_beside_the_families_we_ship(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(GOOD.replace("1.3.6.1.4.1.1}", "1.3.6.1.4.1.14988.1}"), encoding="utf-8")
+    profiles, found = check_files([tmp_path / "x.yaml"])
+    assert [(d.code, d.place.file, d.fields) for d in found] == [
+        ("MON008", str(tmp_path / "x.yaml"), {"first": "routeros"})
+    ]
+    (tmp_path / "routeros.yaml").write_text(GOOD.replace(": x", ": routeros"), encoding="utf-8")
+    profiles, found = check_files([tmp_path / "routeros.yaml"])
+    assert (set(profiles), found) == ({"routeros"}, ())
+
+
+def test_a_mistake_shows_its_line(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(GOOD.replace("kind: text", "kind: colour"), encoding="utf-8")
+    (found,) = check_files([tmp_path / "x.yaml"])[1]
+    assert found.source == "  cell: {oid: 1.3.6.1.4.1.1.1.0, kind: colour}"

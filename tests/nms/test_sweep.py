@@ -21,7 +21,7 @@ PROFILE = Profile(
     name="test",
     title="",
     recognise=((1, 3, 6),),
-    also=None,
+    also=(),
     columns=(
         Column("uptime_s", (1, 3, 6, 1, 2, 1, 1, 3, 0), Kind.COUNTER, scale=0.01),
         Column("cell", (1, 3, 6, 1, 4, 1, 1, 1, 0), Kind.TEXT),
