@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -64,7 +65,13 @@ class Loa(click.Group):
             return None
         module = importlib.import_module(f"tui.commands.{verb.module}")
         command: click.Command = getattr(module, name.replace("-", "_") + "_verb")
-        return command
+        return translated(command, command.params, _session(ctx).translate)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does it, of a copy in the reader's language."""
+        shown = translated(self, self.get_params(ctx), _session(ctx).translate)
+        shown.add_help_option = False  # it is among the parameters by now
+        super(Loa, shown).format_help(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         translate = _session(ctx).translate
@@ -87,6 +94,31 @@ class Loa(click.Group):
         return super().resolve_command(ctx, args)
 
 
+Command = TypeVar("Command", bound=click.Command)
+
+
+def translated(command: Command, params: Iterable[click.Parameter], translate: Callable[[str], str]) -> Command:
+    """A copy of the command whose help, that of its parameters, and their metavars are in the reader's language."""
+    made = copy(command)
+    made.help = translate(command.help or "")
+    made.options_metavar = translate(command.options_metavar or "")
+    made.params = [_translated(one, translate) for one in params]
+    if isinstance(made, click.Group):
+        made.subcommand_metavar = translate(made.subcommand_metavar)
+    return made
+
+
+def _translated(one: click.Parameter, translate: Callable[[str], str]) -> click.Parameter:
+    made = copy(one)
+    if isinstance(made, click.Option):
+        made.help = translate(made.help or "")
+        takes_value = not (made.is_flag or made.count)
+        if takes_value and not made.metavar and not isinstance(made.type, click.Choice):
+            made.metavar = made.type.name.upper()
+    made.metavar = translate(made.metavar) if made.metavar else None
+    return made
+
+
 def _session(ctx: click.Context) -> Session:
     """The session of this call; made on first use, from the options given so far."""
     from tui.commands.context import session
@@ -96,13 +128,13 @@ def _session(ctx: click.Context) -> Session:
 
 @click.group(
     cls=Loa,
-    help="Loa: the province's loudspeaker network as code.",
+    help=N_("Loa: the province's loudspeaker network as code."),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("--inventory", metavar="FOLDER", help="the inventory folder")
-@click.option("--state", metavar="FOLDER", help="where the hub keeps its state")
-@click.option("--lang", metavar="vi|en", is_eager=True, help="language of the output")  # eager: --help obeys it
-@click.option("--as", "claim", metavar="USER", help="act as this account (root and the hub's own user only)")
+@click.option("--inventory", metavar=N_("FOLDER"), help=N_("the inventory folder"))
+@click.option("--state", metavar=N_("FOLDER"), help=N_("where the hub keeps its state"))
+@click.option("--lang", metavar="vi|en", is_eager=True, help=N_("language of the output"))  # eager: --help obeys it
+@click.option("--as", "claim", metavar=N_("USER"), help=N_("act as this account (root and the hub's own user only)"))
 @click.version_option(package_name="loa-nms", message="loa %(version)s")
 @click.pass_context
 def loa(ctx: click.Context, /, **options: Any) -> None:

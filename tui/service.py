@@ -284,7 +284,9 @@ class HubService:
         tier = unit.tier if unit else Tier.COMMUNE
         if push.cls not in list(BulletinClass):
             raise Refusal(
-                m.Problem("CFG102", "there is no class '{cls}'", "normal, priority or emergency", {"cls": push.cls})
+                m.Problem(
+                    "CFG107", "no class is called '{value}'", "one of: {known}", {"value": push.cls, "known": _CLASSES}
+                )
             )
         return rules.Draft(
             tier=tier,
@@ -304,6 +306,7 @@ class HubService:
         )
 
 
+_CLASSES = ", ".join(BulletinClass)
 _UNFINISHED = ("BUL006", "BUL011")
 
 
@@ -329,7 +332,7 @@ def _audio(push: m.Push, folder: Path) -> Path | None:
         return None
     data = _decoded(push.audio)
     if len(data) > MAX_AUDIO:
-        raise Refusal(m.Problem("CFG102", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
+        raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
     path = folder / (Path(push.audio_name).name or "recording")
     path.write_bytes(data)
     return path

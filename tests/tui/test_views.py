@@ -9,21 +9,26 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from audio.bulletin import State as BulletinState
-from audio.documents import BulletinClass, Result
+from audio.documents import BulletinClass, NowKind, Result
 from audio.receipts import Heard
 from inventory.coverage import Coverage, DistrictRow, HamletCoverage, IndicatorCoverage, Share
 from inventory.model import DeviceKind, Figure, Hamlet, HamletId, Tier, UnitId
 from nms.i18n import translator
+from nms.journal import EventKind
 from nms.monitor.health import CauseKind, State
+from nms.monitor.profiles import load_profiles
 from tests.tui.gateway_fake import CAUSES, NOW, UNITS, bulletin, overview, unit
 from tui import methods as m
 from tui.views import bulletins, coverage, status, times, words
 
 VI, EN = translator("vi"), translator("en")
+AUDIO = Path(__file__).resolve().parents[2] / "audio"
+RECEIVER = (AUDIO / "receiver/agent.py", AUDIO / "receiver/stage.py", AUDIO / "timetable.py")
 TABLES: Mapping[str, tuple[type[StrEnum], Mapping[str, str]]] = {
     "states of devices": (State, words.STATES),
     "signs of states": (State, words.SIGNS),
@@ -34,6 +39,7 @@ TABLES: Mapping[str, tuple[type[StrEnum], Mapping[str, str]]] = {
     "states of bulletins": (BulletinState, words.BULLETIN_STATES),
     "what was heard": (Heard, words.RESULTS),
     "what was played": (Result, words.PLAYED),
+    "events": (EventKind, words.EVENTS),
 }
 
 
@@ -106,12 +112,45 @@ def test_a_device_on_one_line() -> None:
     assert status.device_line(row, EN) == (
         "⊘ 23557-L01   loudspeaker cluster Yên Đỗ · Tổ 1  lost because of a common cause (M01)"
     )
+    columns = {status.device_line(replace(row, kind=kind), VI).index("Yên Đỗ") for kind in DeviceKind}
+    assert len(columns) == 1, "columns fit in the language that is shown"
     assert status.device_line(replace(row, state="new", kind="siren"), EN).startswith("? 23557-L01   siren")
 
 
 def test_an_event_on_one_line() -> None:
     row = m.EventRow("e", NOW, "23557-L01", "device.state", "up", "down", "")
-    assert status.event_line(row) == "17:00 01/10/2024  23557-L01      device.state       up → down"
+    head = "17:00 01/10/2024  23557-L01      "
+    assert " ".join(status.event_line(row, EN).split()) == "17:00 01/10/2024 23557-L01 device connected → lost"
+    assert status.event_line(row, EN).startswith(head + "device ")
+    lost = replace(row, after="unreachable", cause="power:A7")
+    assert status.event_line(lost, VI).endswith("→ mất kết nối do nguyên nhân chung (mất điện khu vực A7)")
+    bulletin = replace(row, kind="bulletin.state", before="aired", after="failed", cause="late receipt")
+    assert status.event_line(bulletin, EN).endswith("  aired → failed to air (a receipt came late)")
+    new = replace(row, kind="new.kind", before="", after="", cause="nobody knows")
+    assert status.event_line(new, EN).endswith("(nobody knows)")
+
+
+def test_every_cause_of_a_device_is_said_in_words() -> None:
+    for profile in load_profiles()[0].values():
+        for metric in profile.limits:
+            assert words.cause_text(metric, EN) != metric
+    assert words.cause_text("23557-M01", EN) == "4G modem 23557-M01 lost"
+    assert words.cause_text("rsrp_dbm, refused: noSuchName", EN) == "weak 4G signal, SNMP question refused"
+    assert words.cause_text("cell:452-01:7", EN) == "cell 452-01:7 lost"
+    assert words.cause_text("Lê Thị Em", EN) == "Lê Thị Em"
+
+
+def test_every_reason_that_a_device_may_give_has_words() -> None:
+    """The literals of the receiver and the timetable are the vocabulary."""
+    said = " ".join(path.read_text(encoding="utf-8") for path in RECEIVER)
+    for reason in words.REASONS:
+        assert f'"{reason}"' in said or f'"{reason} hold"' in said or reason in list(NowKind), reason
+
+
+def test_what_stands_inside_sentences_is_vietnamese_too() -> None:
+    tables = (BulletinClass, BulletinState, Tier, DeviceKind)
+    for value in [str(v) for table in tables for v in table]:
+        assert VI(value) != value
 
 
 def test_json_is_the_same_in_every_language_and_complete() -> None:

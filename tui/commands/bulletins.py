@@ -49,22 +49,35 @@ from tui.views.times import milliseconds, rfc3339, shown
 from tui.views.words import CLASSES
 
 
-@click.command("push", help="Send a bulletin for approval.")
-@click.option("--origin", required=True, metavar="UNIT", help="the unit that speaks: 64, 622, 23557")
-@click.option("--class", "cls", type=click.Choice(list(CLASSES)), default="normal", show_default=True)
-@click.option("--title", required=True)
-@click.option("--text", help="text to be spoken")
-@click.option("--audio", metavar="FILE", help="a recording: anything ffmpeg reads")
+@click.command("push", help=N_("Send a bulletin for approval."))
+@click.option("--origin", required=True, metavar=N_("UNIT"), help=N_("the unit that speaks: 64, 622, 23557"))
 @click.option(
-    "--to", "audience", default="", metavar="SELECTION", help="who hears it; the unit's whole area by default"
+    "--class",
+    "cls",
+    type=click.Choice(list(CLASSES)),
+    default="normal",
+    show_default=True,
+    help=N_("class of the bulletin"),
 )
-@click.option("--now", "play_now", is_flag=True, help="as soon as the air is free, instead of in the next session")
-@click.option("--repeats", type=click.IntRange(1, 20), default=1, show_default=True)
-@click.option("--until", metavar="TIME", help="valid until")
-@click.option("--volume", type=click.IntRange(1, 100), default=100, show_default=True)
-@click.option("--authority", default="", help="document number and date, or by whose order")
-@click.option("--preview", is_flag=True, help="only say who would hear it")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--title", required=True, help=N_("its name in lists; it is not spoken"))
+@click.option("--text", help=N_("text to be spoken"))
+@click.option("--audio", metavar=N_("FILE"), help=N_("a recording: anything ffmpeg reads"))
+@click.option(
+    "--to", "audience", default="", metavar=N_("SELECTION"), help=N_("who hears it; the unit's whole area by default")
+)
+@click.option("--now", "play_now", is_flag=True, help=N_("as soon as the air is free, instead of in the next session"))
+@click.option("--repeats", type=click.IntRange(1, 20), default=1, show_default=True, help=N_("how often it is heard"))
+@click.option("--until", metavar=N_("TIME"), help=N_("valid until"))
+@click.option(
+    "--volume",
+    type=click.IntRange(1, 100),
+    default=100,
+    show_default=True,
+    help=N_("percent; the devices' own ceilings hold"),
+)
+@click.option("--authority", default="", help=N_("document number and date, or by whose order"))
+@click.option("--preview", is_flag=True, help=N_("only say who would hear it"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def push_verb(
     ctx: click.Context,
@@ -85,7 +98,7 @@ def push_verb(
     call = session(ctx)
     if (text is None) == (audio is None):
         raise click.UsageError(call.translate(N_("give either --text or --audio")))
-    sound = base64.b64encode(existing(audio).read_bytes()).decode() if audio else ""
+    sound = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
     push = Push(
         origin=origin,
         cls=cls,
@@ -128,10 +141,10 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-@click.command("approve", help="Approve a bulletin: shows it, signs it with the origin unit's key, hands it in.")
-@click.argument("bulletin")
-@click.option("--yes", is_flag=True, help="do not ask")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("approve", help=N_("Approve a bulletin: shows it, signs it with the origin unit's key, hands it in."))
+@click.argument("bulletin", metavar=N_("BULLETIN"))
+@click.option("--yes", is_flag=True, help=N_("do not ask"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def approve_verb(ctx: click.Context, bulletin: str, yes: bool, as_json: bool) -> None:
     call = session(ctx)
@@ -188,9 +201,9 @@ def _sign(call: Session, body: Body) -> bytes:
     )
 
 
-@click.command("return", help="Give a bulletin back to its author.")
-@click.argument("bulletin")
-@click.option("--reason", required=True)
+@click.command("return", help=N_("Give a bulletin back to its author."))
+@click.argument("bulletin", metavar=N_("BULLETIN"))
+@click.option("--reason", required=True, help=N_("what the author reads"))
 @click.pass_context
 def return_verb(ctx: click.Context, bulletin: str, reason: str) -> None:
     call = session(ctx)
@@ -198,11 +211,11 @@ def return_verb(ctx: click.Context, bulletin: str, reason: str) -> None:
     call.say(N_("returned"))
 
 
-@click.command("stop", help="Silence an area now: everything, or one bulletin.")
-@click.argument("selection", nargs=-1)
-@click.option("--bulletin", default="", help="only this one")
-@click.option("--hold-until", metavar="TIME", help="stay silent until then")
-@click.option("--reason", default="")
+@click.command("stop", help=N_("Silence an area now: everything, or one bulletin."))
+@click.argument("selection", nargs=-1, metavar=N_("[SELECTION]..."))
+@click.option("--bulletin", default="", help=N_("only this one"))
+@click.option("--hold-until", metavar=N_("TIME"), help=N_("stay silent until then"))
+@click.option("--reason", default="", help=N_("why; goes on record"))
 @click.pass_context
 def stop_verb(
     ctx: click.Context, selection: tuple[str, ...], bulletin: str, hold_until: str | None, reason: str
@@ -213,8 +226,8 @@ def stop_verb(
     call.say(N_("stopped in {targets}"), targets=", ".join(stopped.targets))
 
 
-@click.command("all-clear", help="End an emergency: the area's programme goes on.")
-@click.argument("bulletin")
+@click.command("all-clear", help=N_("End an emergency: the area's programme goes on."))
+@click.argument("bulletin", metavar=N_("BULLETIN"))
 @click.pass_context
 def all_clear_verb(ctx: click.Context, bulletin: str) -> None:
     call = session(ctx)
@@ -222,8 +235,8 @@ def all_clear_verb(ctx: click.Context, bulletin: str) -> None:
     call.say(N_("ended in {targets}"), targets=", ".join(cleared.targets))
 
 
-@click.command("bulletins", help="Bulletins and their states, newest first.")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("bulletins", help=N_("Bulletins and their states, newest first."))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def bulletins_verb(ctx: click.Context, as_json: bool) -> None:
     call = session(ctx)
@@ -237,9 +250,9 @@ def bulletins_verb(ctx: click.Context, as_json: bool) -> None:
         call.say(N_("no bulletins"))
 
 
-@click.command("report", help="Who heard a bulletin, who did not, and whom to call there.")
-@click.argument("bulletin")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("report", help=N_("Who heard a bulletin, who did not, and whom to call there."))
+@click.argument("bulletin", metavar=N_("BULLETIN"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def report_verb(ctx: click.Context, bulletin: str, as_json: bool) -> None:
     call = session(ctx)
@@ -251,9 +264,9 @@ def report_verb(ctx: click.Context, bulletin: str, as_json: bool) -> None:
         click.echo(line)
 
 
-@click.command("as-run", help="What the devices played: the receipts of the last hour, or since a time.")
-@click.option("--since", metavar="TIME", help="17:00, or 2024-10-01T17:00")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("as-run", help=N_("What the devices played: the receipts of the last hour, or since a time."))
+@click.option("--since", metavar=N_("TIME"), help=N_("17:00, or 2024-10-01T17:00"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def as_run_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
     call = session(ctx)

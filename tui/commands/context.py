@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from inventory.diagnostics import Diagnostic, Severity, has_errors, render
-from nms.i18n import DEFAULT, LANGUAGES, N_, VIETNAM, translator
+from inventory.diagnostics import Diagnostic, Place, Severity, has_errors, render
+from nms.i18n import DEFAULT, LANGUAGES, N_, VIETNAM, speak, translator
 from nms.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def session(ctx: click.Context) -> Session:
         report(loaded, translator(language if language in LANGUAGES else DEFAULT))
         raise click.exceptions.Exit(USAGE)
     translate = translator(loaded.settings.language)
+    speak(loaded.settings.language)
     report(loaded.warnings, translate)
     made = Session(loaded.settings, translate, options.get("claim") or "")
     root.obj = made
@@ -115,10 +116,8 @@ def report(diagnostics: Iterable[Diagnostic], translate: Callable[[str], str]) -
 def show_problems(problems: Iterable[Problem], translate: Callable[[str], str]) -> None:
     """What the hub refused, in the form of a diagnostic."""
     for problem in problems:
-        place = f"  --> {problem.place}\n" if problem.place else ""
-        text = translate(problem.message).format_map(problem.fields)
-        fix = translate(problem.fix).format_map(problem.fields)
-        click.echo(f"error[{problem.code}]: {text}\n{place}     = {fix}", err=True)
+        diagnostic = Diagnostic(problem.code, Place(problem.place), problem.message, problem.fix, problem.fields)
+        click.echo(render(diagnostic, translate), err=True)
 
 
 def parse_date(text: str, translate: Callable[[str], str]) -> date:
@@ -168,9 +167,9 @@ def fail(message: str, code: int = FAILED) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-def existing(path: str) -> Path:
+def existing(path: str, translate: Callable[[str], str]) -> Path:
     """The file, or a usage error that names it."""
     found = Path(path)
     if not found.is_file():
-        raise click.UsageError(f"{path}: no such file")
+        raise click.UsageError(translate(N_("{path}: no such file")).format(path=path))
     return found

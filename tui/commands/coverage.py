@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from nms.i18n import N_
 from tui.commands.context import emit_json, parse_date, session
 
 
-@click.command("coverage", help="The year's indicators, recomputed and beside what the plan prints.")
-@click.option("--year", type=click.IntRange(2000, 2100), required=True)
-@click.option("--on", metavar="DATE", help="as of that day, on that day's units")
-@click.option("--districts", is_flag=True, help="also every district")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("coverage", help=N_("The year's indicators, recomputed and beside what the plan prints."))
+@click.option("--year", type=click.IntRange(2000, 2100), required=True, help=N_("the year of the plan"))
+@click.option("--on", metavar=N_("DATE"), help=N_("as of that day, on that day's units"))
+@click.option("--districts", is_flag=True, help=N_("also every district"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def coverage_verb(ctx: click.Context, year: int, on: str | None, districts: bool, as_json: bool) -> None:
     from inventory.coverage import coverage

@@ -12,13 +12,13 @@ from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import Tier
 from nms.i18n import N_, number
 from tui.commands.context import INVALID, emit_json, report, session
-from tui.views.words import hamlet_name
+from tui.views.words import KINDS, column, hamlet_name
 
 FILES = ("network", "units", "grid", "groups", "people", "targets", "trust", "station")
 
 
-@click.command("validate", help="Check the inventory.")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("validate", help=N_("Check the inventory."))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def validate_verb(ctx: click.Context, as_json: bool) -> None:
     from inventory.load import load
@@ -57,10 +57,10 @@ def _diagnostic(diagnostic: Diagnostic, translate: Callable[[str], str]) -> dict
     }
 
 
-@click.command("show", help="Devices of a selection, such as: district=pleiku kind=modem")
-@click.argument("selection", nargs=-1)
-@click.option("--on", metavar="DATE")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("show", help=N_("Devices of a selection, such as: district=pleiku kind=modem"))
+@click.argument("selection", nargs=-1, metavar=N_("[SELECTION]..."))
+@click.option("--on", metavar=N_("DATE"), help=N_("as of that day; 2024-10-01"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as_json: bool) -> None:
     from inventory.overlay import address
@@ -88,14 +88,15 @@ def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as
         emit_json({"on": day.isoformat(), "devices": rows})
         return
     for row in rows:
-        click.echo("{id:<12} {kind:<12} {address:<16} {uplink:<10} {unit_name} · {hamlet}".format_map(row).rstrip(" ·"))
+        row["kind"] = column(KINDS, row["kind"], call.translate)
+        click.echo("{id:<12} {kind} {address:<16} {uplink:<10} {unit_name} · {hamlet}".format_map(row).rstrip(" ·"))
     call.say(N_("{count} devices on {day}"), count=number(len(rows)), day=day.strftime("%d/%m/%Y"))
 
 
-@click.command("units", help="Administrative units valid on a date.")
-@click.option("--on", metavar="DATE")
-@click.option("--tier", type=click.Choice([str(t) for t in Tier]))
-@click.option("--json", "as_json", is_flag=True)
+@click.command("units", help=N_("Administrative units valid on a date."))
+@click.option("--on", metavar=N_("DATE"), help=N_("as of that day; 2024-10-01"))
+@click.option("--tier", type=click.Choice([str(t) for t in Tier]), help=N_("only units of this tier"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def units_verb(ctx: click.Context, on: str | None, tier: str | None, as_json: bool) -> None:
     call = session(ctx)
@@ -129,7 +130,7 @@ def units_verb(ctx: click.Context, on: str | None, tier: str | None, as_json: bo
     )
 
 
-@click.command("schema", help="JSON Schema of one kind of inventory file.")
+@click.command("schema", help=N_("JSON Schema of one kind of inventory file."))
 @click.argument("kind", type=click.Choice(FILES))
 def schema_verb(kind: str) -> None:
     from inventory.schema import json_schema

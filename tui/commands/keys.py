@@ -18,11 +18,11 @@ BUNDLE = "policies.bundle"
 """The signed policies, in the keys folder, from where the hub hands them out."""
 
 
-@click.command("init", help="Make a new province folder with its keys beside it.")
-@click.argument("folder")
-@click.option("--code", required=True, help="the province's official code")
-@click.option("--name", required=True, help="the province's name")
-@click.option("--keys", "keys", metavar="FOLDER", help="where the private keys go; default FOLDER.keys")
+@click.command("init", help=N_("Make a new province folder with its keys beside it."))
+@click.argument("folder", metavar=N_("FOLDER"))
+@click.option("--code", required=True, help=N_("the province's official code"))
+@click.option("--name", required=True, help=N_("the province's name"))
+@click.option("--keys", "keys", metavar=N_("FOLDER"), help=N_("where the private keys go; default FOLDER.keys"))
 @click.pass_context
 def init_verb(ctx: click.Context, folder: str, code: str, name: str, keys: str | None) -> None:
     from audio.init import init
@@ -36,7 +36,7 @@ def init_verb(ctx: click.Context, folder: str, code: str, name: str, keys: str |
     )
 
 
-@click.command("keys", help="Make root, hub and issuer keys for an existing province folder.")
+@click.command("keys", help=N_("Make root, hub and issuer keys for an existing province folder."))
 @click.pass_context
 def keys_verb(ctx: click.Context) -> None:
     from audio.init import add_keys
@@ -47,7 +47,7 @@ def keys_verb(ctx: click.Context) -> None:
     call.say(N_("private keys in {keys}: put root.pem away from this machine"), keys=settings.keys)
 
 
-@click.command("policies", help="Sign every device's policy with the root key; the hub hands them out.")
+@click.command("policies", help=N_("Sign every device's policy with the root key; the hub hands them out."))
 @click.pass_context
 def policies_verb(ctx: click.Context) -> None:
     from audio.trust import load_key, policies, write_bundle

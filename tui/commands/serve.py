@@ -6,10 +6,11 @@ import asyncio
 
 import click
 
+from nms.i18n import N_
 from tui.commands.context import FAILED, report, session
 
 
-@click.command("serve", help="Run the hub until it is told to stop (SIGTERM); SIGHUP reads the inventory again.")
+@click.command("serve", help=N_("Run the hub until it is told to stop (SIGTERM); SIGHUP reads the inventory again."))
 @click.pass_context
 def serve_verb(ctx: click.Context) -> None:
     from tui.serve import StartError, serve

@@ -13,9 +13,11 @@ from tui.views.times import rfc3339
 LOST = ("down", "unreachable")
 
 
-@click.command("status", help="The province at a glance, or the devices of a selection. Ends with 4 if any is lost.")
-@click.argument("selection", nargs=-1)
-@click.option("--json", "as_json", is_flag=True)
+@click.command(
+    "status", help=N_("The province at a glance, or the devices of a selection. Ends with 4 if any is lost.")
+)
+@click.argument("selection", nargs=-1, metavar=N_("[SELECTION]..."))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def status_verb(ctx: click.Context, selection: tuple[str, ...], as_json: bool) -> None:
     call = session(ctx)
@@ -40,9 +42,9 @@ def status_verb(ctx: click.Context, selection: tuple[str, ...], as_json: bool) -
         raise click.exceptions.Exit(UNREACHABLE)
 
 
-@click.command("events", help="What changed.")
-@click.option("--since", metavar="TIME", help="17:00, or 2024-10-01T17:00; the last hour if not given")
-@click.option("--json", "as_json", is_flag=True)
+@click.command("events", help=N_("What changed."))
+@click.option("--since", metavar=N_("TIME"), help=N_("17:00, or 2024-10-01T17:00; the last hour if not given"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def events_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
     call = session(ctx)
@@ -66,4 +68,4 @@ def events_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
         )
         return
     for row in rows:
-        click.echo(status.event_line(row))
+        click.echo(status.event_line(row, call.translate))

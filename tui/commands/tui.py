@@ -10,7 +10,7 @@ from nms.i18n import N_
 from tui.commands.context import session
 
 
-@click.command("tui", help="The operator's screens.")
+@click.command("tui", help=N_("The operator's screens."))
 @click.pass_context
 def tui_verb(ctx: click.Context) -> None:
     from tui.app import LoaApp

@@ -15,7 +15,7 @@ from tui.views.words import SIGNS, STATES
 
 KEYS = (
     ("↑ ↓", N_("choose a unit")),
-    ("Enter", N_("open the unit below: district, then commune")),
+    ("Enter", N_("open the units below")),
     ("Esc", N_("one step back")),
     ("p", N_("send a bulletin")),
     ("?", N_("this help")),

@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from inventory.diagnostics import sentence
 from nms.i18n import N_, decimal, number
 from tui.bindings import translate_bindings
 from tui.messages import News, Silence
@@ -67,7 +68,7 @@ class OverviewScreen(Screen[None]):
 
     @on(Silence)
     def silence(self, message: Silence) -> None:
-        self._silence = "; ".join(self._translate(p.message).format_map(p.fields) for p in message.problems)
+        self._silence = "; ".join(sentence(p.message, p.fields, self._translate) for p in message.problems)
         self._age()
 
     @on(DataTable.RowSelected)

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Label, Select, Static, TextArea
 
+from inventory.diagnostics import sentence
 from inventory.select import fold
 from nms.i18n import N_, decimal
 from tui.bindings import translate_bindings
@@ -170,4 +171,4 @@ class PushScreen(Screen[None]):
         return "\n".join(part for part in (text, self._problems(preview.problems)) if part)
 
     def _problems(self, problems: tuple[Problem, ...]) -> str:
-        return "\n".join(f"✖ {self._translate(p.message).format_map(p.fields)}" for p in problems)
+        return "\n".join(f"✖ {sentence(p.message, p.fields, self._translate)}" for p in problems)

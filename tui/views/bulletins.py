@@ -8,7 +8,7 @@ from typing import Any
 from nms.i18n import N_, decimal
 from tui.methods import AsRun, BulletinRow, Report, ReportRow
 from tui.views.times import clock, rfc3339, shown
-from tui.views.words import BULLETIN_STATES, CLASSES, PLAYED, RESULTS, TIERS
+from tui.views.words import BULLETIN_STATES, CLASSES, PLAYED, REASONS, RESULTS, TIERS, column
 
 Translate = Callable[[str], str]
 MAX_UNHEARD = 20
@@ -17,8 +17,8 @@ MAX_UNHEARD = 20
 def bulletin_line(row: BulletinRow, translate: Translate) -> str:
     heard = f"{row.heard}/{row.expected}" if row.expected else ""
     return (
-        f"{row.id}  {shown(row.created)}  {translate(TIERS[row.tier]):<6} {translate(CLASSES[row.cls]):<20} "
-        f"{translate(BULLETIN_STATES.get(row.state, row.state)):<14} {heard:>9}  {row.title}"
+        f"{row.id}  {shown(row.created)}  {column(TIERS, row.tier, translate)} {column(CLASSES, row.cls, translate)} "
+        f"{column(BULLETIN_STATES, row.state, translate)} {heard:>9}  {row.title}"
     )
 
 
@@ -63,12 +63,17 @@ def report_lines(report: Report, translate: Translate) -> Iterator[str]:
 def _unheard(row: ReportRow, translate: Translate) -> str:
     text = f"{row.device} {row.commune} · {row.hamlet}: {translate(RESULTS[row.result])}"
     if row.reason:
-        text += f" ({row.reason})"
+        text += f" ({_reason(row.reason, translate)})"
     if row.started:
         text += f" {clock(row.started)}"
     if row.contact:
         text += " – " + translate(N_("call {contact}")).format(contact=row.contact)
     return text
+
+
+def _reason(reason: str, translate: Translate) -> str:
+    """Why, in words; what a decoder or a driver said stays as it was said."""
+    return translate(REASONS.get(reason, reason))
 
 
 def report_json(report: Report) -> Mapping[str, Any]:
@@ -92,7 +97,9 @@ def report_json(report: Report) -> Mapping[str, Any]:
 
 
 def as_run_line(row: AsRun, translate: Translate) -> str:
-    result = translate(PLAYED.get(row.result, row.result)) + (f" ({row.reason})" if row.reason else "")
+    result = translate(PLAYED.get(row.result, row.result)) + (
+        f" ({_reason(row.reason, translate)})" if row.reason else ""
+    )
     return f"{clock(row.started)}–{clock(row.ended)}  {row.device:<11} {row.bulletin}  {result}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from nms.i18n import N_, decimal, number
 from tui.methods import CauseRow, DeviceRow, EventRow, Overview
 from tui.views.times import clock, rfc3339, shown
-from tui.views.words import CAUSES, KINDS, SIGNS, STATES
+from tui.views.words import BULLETIN_STATES, EVENT_CAUSES, EVENTS, KINDS, SIGNS, STATES, cause_text, column
 
 Translate = Callable[[str], str]
 
@@ -46,8 +46,7 @@ def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
 
 def cause_line(cause: CauseRow, translate: Translate) -> str:
     """``Thiết bị 4G 23557-M01 mất kết nối từ 17:02:10: 9 thiết bị``."""
-    name = cause.cause.partition(":")[2] or cause.cause
-    text = translate(CAUSES[cause.kind]).format(name=name)
+    text = cause_text(cause.cause if ":" in cause.cause else f"{cause.kind}:{cause.cause}", translate)
     text += " " + translate(N_("since {at}")).format(at=clock(cause.since))
     if cause.kind == "device":
         return text
@@ -57,14 +56,20 @@ def cause_line(cause: CauseRow, translate: Translate) -> str:
 def device_line(row: DeviceRow, translate: Translate) -> str:
     state = translate(STATES.get(row.state, row.state))
     if row.cause:
-        state += f" ({row.cause})"
-    kind = translate(KINDS.get(row.kind, row.kind))
-    return f"{SIGNS.get(row.state, '?')} {row.device:<11} {kind:<14} {row.commune} · {row.hamlet}  {state}".rstrip()
+        state += f" ({cause_text(row.cause, translate)})"
+    kind = column(KINDS, row.kind, translate)
+    return f"{SIGNS.get(row.state, '?')} {row.device:<11} {kind} {row.commune} · {row.hamlet}  {state}".rstrip()
 
 
-def event_line(row: EventRow) -> str:
-    change = " → ".join(part for part in (row.before, row.after) if part)
-    return f"{shown(row.at)}  {row.subject:<14} {row.kind:<18} {change} {row.cause}".rstrip()
+def event_line(row: EventRow, translate: Translate) -> str:
+    """``17:00 01/10/2024  23557-L01  thiết bị  đang kết nối → mất kết nối (…)``."""
+    states = BULLETIN_STATES if row.kind.startswith("bulletin.") else STATES
+    change = " → ".join(translate(states.get(part, part)) for part in (row.before, row.after) if part)
+    said = EVENT_CAUSES.get(row.cause)
+    cause = translate(said) if said else cause_text(row.cause, translate)
+    parts = [change, f"({cause})" if cause else ""]
+    head = f"{shown(row.at)}  {row.subject:<14} {column(EVENTS, row.kind, translate)}"
+    return f"{head}  {' '.join(part for part in parts if part)}".rstrip()
 
 
 def overview_json(overview: Overview) -> Mapping[str, Any]:

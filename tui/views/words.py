@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from nms.i18n import N_
 
 if TYPE_CHECKING:
     from inventory.model import Hamlet
+
+_MODEM = re.compile(r"\d{3,5}-M\d{2,3}").fullmatch
 
 STATES: Mapping[str, str] = {
     "up": N_("connected"),
@@ -37,7 +40,9 @@ KINDS: Mapping[str, str] = {
     "modem": N_("4G modem"),
     "board": N_("electronic board"),
 }
-BULLETIN_STATES: Mapping[str, str] = {
+BULLETIN__MODEM = re.compile(r"\d{3,5}-M\d{2,3}").fullmatch
+
+STATES: Mapping[str, str] = {
     "draft": N_("draft"),
     "submitted": N_("waiting for approval"),
     "returned": N_("returned"),
@@ -54,6 +59,17 @@ CAUSES: Mapping[str, str] = {
     "power": N_("mains lost in area {name}"),
     "device": N_("{name} lost"),
 }
+FAULTS: Mapping[str, str] = {
+    "battery_low": N_("battery low"),
+    "clock_error_s": N_("clock wrong"),
+    "error_bits": N_("the device reports an error"),
+    "on_battery": N_("runs on battery"),
+    "rsrp_dbm": N_("weak 4G signal"),
+    "temperature_c": N_("too hot"),
+    "refused": N_("SNMP question refused"),
+}
+"""Metrics whose limits make a device degraded (the profiles' ``limits``), and an answer that is none."""
+
 RESULTS: Mapping[str, str] = {
     "heard": N_("heard"),
     "partial": N_("partly heard"),
@@ -67,6 +83,78 @@ PLAYED: Mapping[str, str] = {
     "missed": N_("not played"),
     "refused": N_("refused"),
 }
+REASONS: Mapping[str, str] = {
+    "quiet hours": N_("quiet hours"),
+    "emergency hold": N_("between the rounds of an emergency"),
+    "emergency": N_("cut by an emergency"),
+    "drill": N_("cut by a drill"),
+    "stopped": N_("stopped"),
+    "withdrawn": N_("withdrawn"),
+    "no content": N_("the sound had not arrived"),
+    "no clock": N_("the device did not know the time"),
+    "busy": N_("something else was on the air"),
+    "too late": N_("too late to begin"),
+    "restart": N_("the device started again"),
+    "shutdown": N_("the device was switched off"),
+    "output stalled": N_("the sound output stalled"),
+}
+"""Why a device did not play, or not to the end, as its receipts say it."""
+
+EVENTS: Mapping[str, str] = {
+    "device.state": N_("device"),
+    "device.online": N_("device online"),
+    "device.offline": N_("device offline"),
+    "device.refused": N_("frame refused by the device"),
+    "device.muted": N_("device silenced"),
+    "alarm.opened": N_("alarm"),
+    "alarm.acknowledged": N_("alarm acknowledged"),
+    "alarm.cleared": N_("alarm over"),
+    "bulletin.state": N_("bulletin"),
+    "bulletin.stopped": N_("bulletin stopped"),
+    "bulletin.published": N_("bulletin published"),
+    "deploy.started": N_("roll-out begun"),
+    "deploy.finished": N_("roll-out finished"),
+    "auth.refused": N_("access refused"),
+    "self.started": N_("hub started"),
+    "self.stopped": N_("hub stopped"),
+    "self.task_failed": N_("part of the hub failed"),
+    "self.inventory": N_("inventory read"),
+    "self.broker": N_("MQTT broker"),
+}
+EVENT_CAUSES: Mapping[str, str] = {"all-clear": N_("all-clear"), "late receipt": N_("a receipt came late")}
+
+INSIDE_SENTENCES = (
+    N_("normal"),
+    N_("priority"),
+    N_("emergency"),
+    N_("submitted"),
+    N_("scheduled"),
+    N_("failed"),
+    N_("repeats"),
+    N_("loudspeaker"),
+    N_("modem"),
+    N_("board"),
+)
+"""Values that the fields of diagnostics carry as they are (``inventory.diagnostics.WORDS``), beside those above."""
+
+
+def cause_text(cause: str, translate: Callable[[str], str]) -> str:
+    """What a device's cause means: ``power:A7``, the modem that is lost above it, faults (``rsrp_dbm, on_battery``).
+
+    A text of another form stays as it is.
+    """
+    kind, _, name = cause.partition(":")
+    if name and kind in CAUSES:
+        return translate(CAUSES[kind]).format(name=name)
+    if _MODEM(cause):
+        return translate(CAUSES["modem"]).format(name=cause)
+    return ", ".join(translate(FAULTS.get(part.partition(":")[0], part)) for part in cause.split(", "))
+
+
+def column(table: Mapping[str, str], key: str, translate: Callable[[str], str]) -> str:
+    """The word for ``key``, as wide as the widest of its table: columns fit in every language."""
+    widest = max(len(translate(word)) for word in table.values())
+    return f"{translate(table.get(key, key)):<{widest}}"
 
 
 def hamlet_name(hamlet: Hamlet) -> str:
