@@ -8,6 +8,7 @@ from datetime import date, time
 
 from inventory import overlay
 from inventory.check_units import UNIT_CHECKS
+from inventory.check_work import WORK_CHECKS
 from inventory.codes import Finding, guess, shown, some
 from inventory.diagnostics import Place
 from inventory.model import Device, DeviceId, DeviceKind, Hamlet, Network, QuietHours, Session, Target, Tier, UnitId
@@ -59,7 +60,7 @@ def check(draft: Draft) -> Iterator[Finding]:
     yield from _devices(draft, guesses)
     yield from _members(draft, guesses)
     yield from _addresses(draft.network)
-    for simple in (_quiet_hours, _sessions, _users, _sums):
+    for simple in (_quiet_hours, _sessions, _users, _sums, *WORK_CHECKS):
         yield from simple(draft.network)
 
 
@@ -109,6 +110,9 @@ def _top_references(network: Network) -> Iterator[Reference]:
         yield "INV102", quiet.place, ("unit",), quiet.unit, {}
     for session in network.sessions:
         yield "INV102", session.place, ("unit",), session.unit, {}
+    for work in network.maintenance:
+        if work.unit is not None:
+            yield "INV102", work.place, ("unit",), work.unit, {}
     for person in network.people.values():
         yield "INV109", person.place, ("area",), person.area, {"person": person.id}
     for key in network.trust.keys if network.trust else ():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from inventory.codes import Finding, guess, shown, some
 from inventory.diagnostics import N_, Phrase, Place
+from inventory.model import TIMEZONE
 
 _EMPTY = frozenset({"", "~", "null"})
 _SHAPES: Mapping[type, str] = {
@@ -204,6 +205,12 @@ def _clock(value: str) -> time | None:
     return time(int(value[:2]), int(value[3:])) if _CLOCK(value) and value.isascii() else None
 
 
+def _moment(value: str) -> datetime | None:
+    day, _, clock = value.partition("T")
+    on, at = _day(day), _clock(clock)
+    return datetime.combine(on, at, TIMEZONE) if on is not None and at is not None else None
+
+
 def _duration(value: str) -> float | None:
     match = _DURATION(value)
     return int(match[1]) * _SECONDS[match[2]] or None if match else None
@@ -217,6 +224,7 @@ def _pixels(value: str) -> tuple[int, int] | None:
 
 DAY = Scalar(N_("a date like 2024-10-01"), r"\d{4}-\d{2}-\d{2}", _day)
 CLOCK = Scalar(N_('a time like "05:00"'), r"([01]\d|2[0-3]):[0-5]\d", _clock)
+MOMENT = Scalar(N_("a date and time like 2024-10-01T21:00"), r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d", _moment)
 DURATION = Scalar(N_("a duration like 90s, 60m or 1h"), r"\d+[smh]", _duration)
 PIXELS = Scalar(N_("width and height in pixels like 192x96"), r"\d+x\d+", _pixels)
 

@@ -20,11 +20,13 @@ from inventory.model import (
     Device,
     DeviceId,
     DeviceKind,
+    DeviceLimit,
     Figure,
     Group,
     GroupId,
     Hamlet,
     HamletId,
+    Maintenance,
     Membership,
     Network,
     Person,
@@ -47,6 +49,7 @@ from inventory.schema import (
     INDICATOR,
     KEY,
     LOUDSPEAKER,
+    MAINTENANCE,
     MODEM,
     PERSON,
     QUIET,
@@ -250,6 +253,7 @@ class _Collector:
             groups=self.groups,
             people=self.people,
             quiet_hours=tuple(QuietHours(**v) for v in top.get("quiet_hours", ()) if QUIET.whole(v)),
+            maintenance=tuple(_maintenance(v) for v in top.get("maintenance", ()) if MAINTENANCE.whole(v)),
             sessions=tuple(Session(**v) for v in self.tops["grid"].get("sessions", ()) if SESSION.whole(v)),
             targets=tuple(_targets(self.tops["targets"])),
             trust=_trust(self.tops.get("trust", {})),
@@ -304,8 +308,14 @@ def _hamlet(values: Values, unit: UnitId) -> Hamlet:
     return Hamlet(**values)
 
 
+def _maintenance(values: Values) -> Maintenance:
+    return Maintenance(start=values.pop("from"), end=values.pop("until"), **values)
+
+
 def _device(values: Values, kind: DeviceKind, unit: UnitId) -> Device:
     values.setdefault("hamlet", None)
+    limits = values.get("limits", {}).items()
+    values["limits"] = tuple(DeviceLimit(metric, v.get("min"), v.get("max")) for metric, v in limits)
     if kind is DeviceKind.BOARD:
         values.setdefault("size", BoardSize.SMALL)
     return Device(kind=kind, unit=unit, **values)

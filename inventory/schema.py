@@ -10,6 +10,7 @@ from inventory.fields import (
     CLOCK,
     DAY,
     DURATION,
+    MOMENT,
     PIXELS,
     Choice,
     Field,
@@ -27,6 +28,7 @@ from inventory.model import (
     Contact,
     Location,
     Membership,
+    Off,
     Role,
     Sim,
     StationTechnology,
@@ -102,6 +104,27 @@ VOLUME = Record(
 )
 
 
+OFF = Record(
+    N_("off"),
+    (
+        Field("start", CLOCK, "when the timer takes it off", required=True),
+        Field("end", CLOCK, "when it is on again; may lie after midnight", required=True),
+    ),
+    make=lambda v: Off(v["start"], v["end"]),
+)
+
+READING = Number(-1e12, 1e12, integer=False)
+
+LIMIT = Record(
+    N_("limit"),
+    (
+        Field("min", READING, "below it the device is degraded, in the metric's unit"),
+        Field("max", READING, "above it the device is degraded"),
+    ),
+    make=dict,
+)
+
+
 def _common(letter: str) -> tuple[Field, ...]:
     return (
         Field("id", _device(letter), "minted once, never renamed or reused", required=True),
@@ -115,6 +138,8 @@ def _common(letter: str) -> tuple[Field, ...]:
         Field("out_of_service", DAY, "the first day without it"),
         Field("serial", TEXT, "the maker's serial number"),
         Field("public_key", TEXT, "the key the device made for its tunnel"),
+        Field("off", OFF, "a timer takes it off every day: silent then, it is not lost"),
+        Field("limits", MapOf(SLUG, LIMIT), "limits of its metrics in place of its profile's; {} is no limit"),
     )
 
 
@@ -206,6 +231,17 @@ QUIET = Record(
     ),
 )
 
+MAINTENANCE = Record(
+    N_("maintenance"),
+    (
+        Field("unit", UNIT, "everything in it and below; otherwise 'device'"),
+        Field("device", DEVICE, "one device; otherwise 'unit'"),
+        Field("from", MOMENT, "when the work begins, local time", required=True),
+        Field("until", MOMENT, "when everything is to be on again", required=True),
+        Field("reason", TEXT, "what is done", required=True),
+    ),
+)
+
 NETWORK = Record(
     N_("network"),
     (
@@ -215,6 +251,7 @@ NETWORK = Record(
         Field("overlay", Number(1, 223), "first octet of the /8 that devices are addressed in", default="10"),
         Field("profiles", ListOf(SLUG), "device families in use", required=True),
         Field("quiet_hours", ListOf(QUIET), "daily windows without sound (khung giờ không phát)"),
+        Field("maintenance", ListOf(MAINTENANCE), "planned work: what is off then is not lost"),
     ),
 )
 
