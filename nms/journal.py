@@ -19,6 +19,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from nms.store.ownership import CHAIN
+from nms.store.postgres import in_turn
 from nms.store.tables import AuditRow, EventRow
 from nms.store.types import from_milliseconds, to_milliseconds
 
@@ -117,6 +119,7 @@ def audit(
     session: Session, now: datetime, person: str, uid: int, action: str, subject: str, data: Mapping[str, Any]
 ) -> AuditRow:
     """Add what ``person`` (operating-system user ``uid``) did to the chain. Raises ValueError if data is not JSON."""
+    in_turn(session.connection(), CHAIN)
     last = session.scalars(select(AuditRow).order_by(AuditRow.n.desc()).limit(1)).first()
     row = AuditRow(
         n=last.n + 1 if last else 1,

@@ -1,6 +1,6 @@
-"""What is: device state, events, bulletins, receipts, audit, kept by exactly one process."""
+"""What is: device state, events, bulletins, receipts, audit. A SQLite file has one process, PostgreSQL several."""
 
-from nms.store.engine import Store
+from nms.store.engine import Store, shared
 from nms.store.failure import StoreError
 from nms.store.tables import (
     AiringRow,
@@ -44,5 +44,6 @@ __all__ = [
     "StoreError",
     "add_once",
     "from_milliseconds",
+    "shared",
     "to_milliseconds",
 ]

@@ -1,11 +1,14 @@
-"""Opening the store: lock, engines, migrations; then reads on a pool of threads and writes on one."""
+"""Opening the store: ownership, engines, migrations; then reads on a pool of threads and writes on one.
+
+A SQLite file belongs to one process. Several may open a PostgreSQL database, each with its own claims.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +19,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from nms.store import postgres
 from nms.store.failure import closed, is_failure, locked, unopened, unread, unusable
+from nms.store.ownership import Claim
 from nms.store.schema import upgrade
 from nms.store.writer import Writer
 
@@ -24,6 +29,8 @@ T = TypeVar("T")
 
 READERS = 4
 BUSY_SECONDS = 10.0
+AWAY_SECONDS = 5.0
+"""How long writes wait for a database server that went away, counted from when it did: a restart takes less."""
 
 
 class Store:
@@ -35,13 +42,14 @@ class Store:
         self._read_engine = read_engine
         self._lock = lock
         self._closed = False
-        self._writer = Writer(write_engine, where)
+        self._writer = Writer(write_engine, where, 0.0 if lock is not None else AWAY_SECONDS)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     @classmethod
-    def open(cls, location: str | Path) -> Store:
+    def open(cls, location: str | Path, claims: Sequence[Claim] = ()) -> Store:
         """The store at a path or database URL, made if absent and migrated to this program's revision.
 
+        ``claims`` are what this process alone does on a shared database: its writer has them whenever it writes.
         Raises StoreError: in use by another process, made by a newer program, not to be opened.
         """
         url = _url(location)
@@ -49,7 +57,7 @@ class Store:
         lock = _own(Path(where)) if _is_sqlite(url) else None
         engines: list[Engine] = []
         try:
-            engines = [_engine(url, "BEGIN IMMEDIATE", 1), _engine(url, "BEGIN", READERS, read_only=True)]
+            engines = _engines(url, claims)
             upgrade(engines[0], where)
         except BaseException as error:
             _release(engines, lock)
@@ -123,6 +131,11 @@ def _url(location: str | Path) -> URL:
     return url.set(database=str(Path(str(url.database)).absolute()))
 
 
+def shared(location: str | Path) -> bool:
+    """Whether several processes may open the store at this path or URL. Raises StoreError for a bad URL."""
+    return not _is_sqlite(_url(location))
+
+
 def _is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
@@ -151,6 +164,14 @@ def _release(engines: list[Engine], lock: int | None) -> None:
         engine.dispose()
     if lock is not None:
         os.close(lock)
+
+
+def _engines(url: URL, claims: Sequence[Claim]) -> list[Engine]:
+    """The writer's, with one connection, and the readers'."""
+    if postgres.is_postgresql(url):
+        me = postgres.myself()
+        return [postgres.engine(url, me, claims, 1), postgres.engine(url, me, (), READERS, read_only=True)]
+    return [_engine(url, "BEGIN IMMEDIATE", 1), _engine(url, "BEGIN", READERS, read_only=True)]
 
 
 def _engine(url: URL, begin: str, size: int, *, read_only: bool = False) -> Engine:

@@ -12,7 +12,10 @@ CALLERS_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; nothing of that request is kept. ``diagnostic`` says why and what to do."""
+    """The store cannot do what was asked. ``diagnostic`` says why and what to do.
+
+    Nothing of that request is kept; only after STO011 (the link was lost during the commit) it may be.
+    """
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(f"[{diagnostic.code}] {diagnostic.place}: {diagnostic.text()}")
@@ -44,12 +47,16 @@ def unopened(where: str, error: BaseException) -> StoreError:
 def unwritten(where: str, error: BaseException) -> StoreError:
     message = N_("the store could not write: {error}")
     fix = N_("check free space and health of the disk, then repeat what was refused")
+    if where.startswith("postgresql"):
+        fix = N_("check that the database server runs and can be reached, then repeat what was refused")
     return StoreError(Diagnostic("STO004", Place(where), message, fix, {"error": brief(error)}))
 
 
 def unread(where: str, error: BaseException) -> StoreError:
     message = N_("the store could not read: {error}")
     fix = N_("check the disk's health and the database's log")
+    if where.startswith("postgresql"):
+        fix = N_("check that the database server runs and can be reached")
     return StoreError(Diagnostic("STO005", Place(where), message, fix, {"error": brief(error)}))
 
 
@@ -63,6 +70,18 @@ def unusable(where: str) -> StoreError:
     message = N_("the store must be a file or a database server, not memory")
     fix = N_("give a path, sqlite:///path or postgresql://host/database")
     return StoreError(Diagnostic("STO007", Place(where), message, fix))
+
+
+def alone(where: str) -> StoreError:
+    message = N_("this store serves one process, and part of the fleet is for several")
+    fix = N_("set store to a PostgreSQL database: postgresql://user@host/database")
+    return StoreError(Diagnostic("STO010", Place(where), message, fix))
+
+
+def doubtful(where: str, error: BaseException) -> StoreError:
+    message = N_("the link to the database was lost while it committed, and whether it did is not known: {error}")
+    fix = N_("look whether what was asked for is there before repeating it")
+    return StoreError(Diagnostic("STO011", Place(where), message, fix, {"error": brief(error)}))
 
 
 def is_failure(error: BaseException) -> bool:

@@ -12,6 +12,8 @@ from sqlalchemy import Engine
 
 import nms
 from nms.store.failure import newer
+from nms.store.ownership import MIGRATION
+from nms.store.postgres import in_turn
 
 MIGRATIONS = Path(nms.__file__).parent / "migrations"
 
@@ -21,6 +23,7 @@ def upgrade(engine: Engine, where: str) -> None:
     scripts = ScriptDirectory(str(MIGRATIONS))
     known = {script.revision for script in scripts.walk_revisions()}
     with engine.begin() as connection:
+        in_turn(connection, MIGRATION)
         current = MigrationContext.configure(connection).get_current_heads()
         for revision in current:
             if revision not in known:

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from nms.store.failure import closed, is_failure, unwritten
+from nms.store import postgres
+from nms.store.failure import StoreError, closed, doubtful, is_failure, unwritten
+from nms.store.postgres import Fate
 
 T = TypeVar("T")
 
 BATCH = 256
 """Most writes in one transaction, so that the first waiter never waits for an endless batch."""
+RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,13 @@ class _Failed:
 class Writer:
     """Runs functions on one connection, in order; a future resolves only after COMMIT has returned."""
 
-    def __init__(self, engine: Engine, where: str) -> None:
+    def __init__(self, engine: Engine, where: str, patience: float) -> None:
+        """``patience``: seconds that writes wait for a database server, counted from when it went away."""
         self._engine = engine
         self._where = where
+        self._patience = patience
+        self._away_since: float | None = None
+        self._closing = threading.Event()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -66,6 +74,7 @@ class Writer:
         with self._gate:
             if not self._closed:
                 self._closed = True
+                self._closing.set()
                 self._jobs.put(None)
         self._thread.join()
 
@@ -96,9 +105,7 @@ class Writer:
             outcomes = self._commit(batch)
         except BaseException as error:  # the thread outlives whatever a driver or a caller raises
             for job in batch:
-                failure = unwritten(self._where, error)
-                failure.__cause__ = error
-                job.future.set_exception(failure)
+                job.future.set_exception(self._refused(error))
             return
         for job, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, _Done):
@@ -107,16 +114,55 @@ class Writer:
                 job.future.set_exception(self._explained(outcome.error))
 
     def _commit(self, batch: list[_Job]) -> list[_Done | _Failed]:
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
+            transaction = connection.begin()
             try:
-                with connection.begin():
-                    return [_attempt(connection, job.work) for job in batch]
+                number = postgres.transaction_id(connection) if connection.dialect.name == "postgresql" else None
+                outcomes = [_attempt(connection, job.work) for job in batch]
             except BaseException:
                 connection.invalidate()
                 raise
+            try:
+                transaction.commit()
+            except BaseException as error:
+                connection.invalidate()
+                if number is None or not self._kept(number, error):
+                    raise
+            return outcomes
+
+    def _connected(self) -> Connection:
+        """A connection. One wait for a server that went away, not one for every batch that finds it so."""
+        while True:
+            try:
+                connection = self._engine.connect()
+            except OperationalError:
+                self._away_since = self._away_since or monotonic()
+                if monotonic() - self._away_since >= self._patience or self._closing.wait(RETRY_SECONDS):
+                    raise
+            else:
+                self._away_since = None
+                return connection
+
+    def _kept(self, number: str, error: BaseException) -> bool:
+        """Whether the server kept a transaction whose commit it did not answer. Raises StoreError if it cannot say."""
+        until = monotonic() + self._patience
+        while True:
+            try:
+                with self._engine.connect() as connection:
+                    fate = postgres.fate(connection, number)
+            except (SQLAlchemyError, StoreError):
+                fate = Fate.UNKNOWN
+            if fate in (Fate.KEPT, Fate.DROPPED):
+                return fate is Fate.KEPT
+            if monotonic() >= until or self._closing.wait(RETRY_SECONDS):
+                raise doubtful(self._where, error) from error
 
     def _explained(self, error: BaseException) -> BaseException:
-        if not is_failure(error):
+        return self._refused(error) if is_failure(error) else error
+
+    def _refused(self, error: BaseException) -> StoreError:
+        """The error as the store's own refusal."""
+        if isinstance(error, StoreError):
             return error
         failure = unwritten(self._where, error)
         failure.__cause__ = error
@@ -157,7 +203,7 @@ def _close(session: Session) -> BaseException | None:
 def _transaction_lives(connection: Connection) -> bool:
     if connection.invalidated:
         return False
-    if connection.dialect.name != "sqlite":
-        return True
+    if connection.dialect.name == "postgresql":
+        return postgres.intact(connection)
     driver: Any = connection.connection.driver_connection
     return bool(driver.in_transaction)
