@@ -16,7 +16,8 @@ Value = int | bytes | Oid | None
 INTEGER, OCTETS, OID, SEQUENCE = 0x02, 0x04, 0x06, 0x30
 IP_ADDRESS, OPAQUE, COUNTER64 = 0x40, 0x44, 0x46
 UNSIGNED32: Final = frozenset({0x41, 0x42, 0x43})
-ABSENT: Final = frozenset({0x80, 0x81, 0x82})
+END_OF_VIEW: Final = 0x82
+ABSENT: Final = frozenset({0x80, 0x81, END_OF_VIEW})
 _MAX_ARC: Final = 0xFFFFFFFF
 _OID_TEXT: Final = re.compile(r"\.?[0-2](\.(0|[1-9][0-9]{0,9}))+")
 
@@ -31,6 +32,14 @@ class Fault(StrEnum):
     STATUS = "status"
     BINDINGS = "bindings"
     VALUE = "value"
+    LEVEL = "level"
+    USER = "user"
+    KEY = "password"
+    DIGEST = "digest"
+    TIME = "time"
+    DECRYPTION = "decryption"
+    ENGINE = "engine"
+    REPORT = "report"
 
 
 class RefusedError(Exception):

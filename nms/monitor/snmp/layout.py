@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,11 @@ from nms.monitor.snmp.asn1 import ABSENT, COUNTER64, INTEGER, OID, UNSIGNED32, R
 _SIGNED_CODES: Final = {1: "b", 2: "h", 4: "i"}
 _UNSIGNED_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
+MAX_LAYOUTS: Final = 256
+"""Layouts remembered per request; a fleet that exceeds it only loses speed."""
+
+Places = tuple[tuple[int, int, int], ...]
+"""Tag, start and stop of contents within a datagram, in order."""
 
 _octets: Callable[[Any], Value] = int.from_bytes
 """Big-endian and unsigned: the default of Python 3.11."""
@@ -41,7 +46,7 @@ class Layout:
     guards: tuple[tuple[int, int, int], ...] = field(repr=False)
 
     @classmethod
-    def of(cls, datagram: bytes, fields: Sequence[tuple[int, int, int]]) -> Layout:
+    def of(cls, datagram: bytes, fields: Places) -> Layout:
         """From a datagram the strict parser accepted and the places (tag, start, stop) of its variable contents."""
         mask = bytearray(b"\xff" * len(datagram))
         codes: list[str] = []
@@ -83,6 +88,24 @@ class Layout:
             if low <= raw[position] <= high:  # type: ignore[operator]
                 return None
         return raw[0], raw[1:]  # type: ignore[return-value]
+
+
+class Layouts:
+    """The layouts that answers to one request have had, each made once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Places, Layout] = {}
+
+    def of(self, datagram: bytes, places: Places) -> Layout:
+        """The layout of a datagram that the strict parser accepted."""
+        known = self._known.get(places)
+        if known is None or not known.agrees(datagram):
+            if len(self._known) >= MAX_LAYOUTS:
+                self._known.clear()
+            known = self._known[places] = Layout.of(datagram, places)
+        return known
 
 
 def _field(tag: int, size: int) -> tuple[str, Callable[[Value], Value] | None, tuple[int, int] | None]:
