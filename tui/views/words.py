@@ -40,9 +40,7 @@ KINDS: Mapping[str, str] = {
     "modem": N_("4G modem"),
     "board": N_("electronic board"),
 }
-BULLETIN__MODEM = re.compile(r"\d{3,5}-M\d{2,3}").fullmatch
-
-STATES: Mapping[str, str] = {
+BULLETIN_STATES: Mapping[str, str] = {
     "draft": N_("draft"),
     "submitted": N_("waiting for approval"),
     "returned": N_("returned"),
