@@ -129,8 +129,7 @@ def test_a_cell_is_the_one_cause_of_all_that_is_on_it_and_heals_in_one_sweep(wel
     well.loa("status", codes=(ALL_WELL,))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_hub_that_is_restarted_knows_what_is_lost_and_since_when(well: World, how: signal.Signals) -> None:
+def test_a_hub_that_was_killed_knows_what_is_lost_and_since_when(well: World) -> None:
     modem, behind = router(well)
     name, _ = cell(well, avoid={modem, *behind})
     well.fleet(fail=[modem])
@@ -138,8 +137,7 @@ def test_a_hub_that_is_restarted_knows_what_is_lost_and_since_when(well: World, 
     causes(well, modem, f"cell:{name}")
     before, began = rows(well), {c.cause: c.since for c in overview(well).causes}
     restarted = well.now()
-    well.children["hub"].send_signal(how)
-    well.children["hub"].wait()
+    well.kill("hub")
     well.start_hub()
     until(lambda: overview(well).sweep, "the first sweep of the new hub")
     after = rows(well)

@@ -63,7 +63,7 @@ def starts(world: World, bulletin: str) -> int:
     ids=["hub", "broker", "receiver", "all"],
 )
 def test_a_bulletin_survives_kills_at_each_step(world: World, number: int, victims: tuple[str, ...]) -> None:
-    bulletin = submit(world, 4, number)
+    bulletin = submit(world, 5, number)
     kill(world, victims)
     restart(world, victims)
     assert listed(world, bulletin).state == "submitted"
