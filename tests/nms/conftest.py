@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +18,12 @@ def postgres() -> Iterator[Server]:
         pytest.skip(reason)
     with Server() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, once on each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state/loa.db"
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()

@@ -37,7 +37,6 @@ from nms.store import (
     to_milliseconds,
 )
 from nms.store.postgres import driven
-from tests.nms.pg import Server
 
 NOW = datetime(2024, 10, 1, 9, 59, 30, tzinfo=UTC)
 
@@ -45,15 +44,6 @@ NOW = datetime(2024, 10, 1, 9, 59, 30, tzinfo=UTC)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "loa.db"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, path: Path) -> str:
-    """The URL of a store not yet made, on each database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{path}"
-    server: Server = request.getfixturevalue("postgres")
-    return server.database()
 
 
 @pytest.fixture
