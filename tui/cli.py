@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from gettext import gettext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nms.i18n import N_
+from nms.i18n import DEFAULT, N_, speak
 
 if TYPE_CHECKING:
     from tui.commands.context import Session
@@ -67,6 +69,16 @@ class Loa(click.Group):
         command: click.Command = getattr(module, name.replace("-", "_") + "_verb")
         return translated(command, command.params, _session(ctx).translate)
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """click's, in English like every other option here: the language is known only when it is shown."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = "Show this message and exit."
+        return option
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [gettext(piece) for piece in super().collect_usage_pieces(ctx)]
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click does it, of a copy in the reader's language."""
         shown = translated(self, self.get_params(ctx), _session(ctx).translate)
@@ -103,8 +115,6 @@ def translated(command: Command, params: Iterable[click.Parameter], translate: C
     made.help = translate(command.help or "")
     made.options_metavar = translate(command.options_metavar or "")
     made.params = [_translated(one, translate) for one in params]
-    if isinstance(made, click.Group):
-        made.subcommand_metavar = translate(made.subcommand_metavar)
     return made
 
 
@@ -143,6 +153,7 @@ def loa(ctx: click.Context, /, **options: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; interrupted by the keyboard means 130."""
+    speak(os.environ.get("LOA_LANG", DEFAULT))  # for mistakes in the options that would tell the language
     try:
         code = loa.main(arguments, prog_name="loa", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -115,7 +115,7 @@ def test_without_a_hub_it_is_said_plainly(shell: Shell, verb: str) -> None:
 def test_without_a_hub_as_a_program(tmp_path: Path) -> None:
     answer = program(tmp_path, "status")
     assert (answer.code, answer.out) == (1, "")
-    assert "error[CFG101]" in answer.err
+    assert "lỗi[CFG101]" in answer.err
     assert "Traceback" not in answer.err
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import jsonschema
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from nms.i18n import translator
 from nms.settings import SAMPLE
 from tests.tui.loa_command import Shell, program
-from tui.cli import VERBS
+from tui.cli import VERBS, loa
 
 PROVINCE = {
     "network.yaml": 'province: "64"\nname: Gia Lai\nas_of: 2024-10-01\noverlay: 127\nprofiles: [loa-receiver]\n',
@@ -128,14 +129,14 @@ def test_every_verb_ends_with_five_when_the_inventory_is_broken(shell: Shell, pr
     folder = province(units_yaml="units: [\n")
     answer = shell.loa("--inventory", folder, *verb.split())
     assert answer.code == 5
-    assert "error[" in answer.err
+    assert "lỗi[" in answer.err
     assert "units.yaml" in answer.err
 
 
 def test_a_missing_folder_is_a_diagnostic(shell: Shell, tmp_path: Path) -> None:
     answer = shell.loa("--inventory", tmp_path / "nowhere", "validate")
     assert answer.code == 5
-    assert "error[" in answer.err
+    assert "lỗi[" in answer.err
 
 
 def test_show_lists_what_is_in_use_on_the_day(shell: Shell, province: Write) -> None:
@@ -155,7 +156,7 @@ def test_show_lists_what_is_in_use_on_the_day(shell: Shell, province: Write) -> 
 def test_show_refuses_a_selection_that_means_nothing(shell: Shell, province: Write) -> None:
     answer = shell.loa("--inventory", province(), "show", "commune=nowhere")
     assert (answer.code, answer.out) == (2, "")
-    assert "error[SEL" in answer.err
+    assert "lỗi[SEL" in answer.err
 
 
 def test_units_after_the_reform_are_communes_of_the_province(shell: Shell) -> None:
@@ -282,10 +283,49 @@ def test_every_verb_explains_itself(shell: Shell, verb: str) -> None:
     assert shell.loa("--lang", "en", verb, "--help").out.startswith(f"Usage: loa {verb} ")
 
 
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_no_help_mixes_languages(shell: Shell, verb: str) -> None:
+    """Every text that click shows for a verb is another one in Vietnamese; asking in English afterwards is English."""
+    vietnamese, english = shell.loa(verb, "--help").out, shell.loa("--lang", "en", verb, "--help").out
+    command = loa.get_command(click.Context(loa, obj=None), verb)
+    assert command is not None
+    assert "Show this message and exit." in english
+    for text in (command.help, *(p.help for p in command.params if isinstance(p, click.Option))):
+        assert text, "every option says what it is for"
+        assert "".join(text.split()) in "".join(vietnamese.split())
+        assert "".join(text.split()) not in "".join(english.split())
+
+
+def test_mistakes_in_the_call_are_told_in_the_language_too(shell: Shell) -> None:
+    told = {
+        ("push",): "Lỗi: Thiếu tùy chọn '--origin'.",
+        ("units", "--tier", "xa"): "'xa' không thuộc: 'province', 'district', 'commune'.",
+        ("units", "extra"): "Lỗi: Thừa tham số (extra)",
+        ("--nope",): "Lỗi: Không có tùy chọn '--nope'.",
+    }
+    for call, sentence in told.items():
+        answer = shell.loa(*call)
+        assert (answer.code, answer.err.splitlines()[0][:9]) == (2, "Cách dùng")
+        assert sentence in answer.err
+    assert "Error: Missing option '--origin'." in shell.loa("--lang", "en", "push").err
+
+
+def test_a_diagnostic_has_no_english_words(shell: Shell, province: Write) -> None:
+    grid = 'sessions:\n  - {unit: "64", name: sáng, start: [1], duration: 60m}\n'
+    answer = shell.loa("--inventory", province(grid_yaml=grid), "validate")
+    assert answer.code == 5
+    assert 'cần giờ dạng "05:00", nhưng ở đây là danh sách' in answer.err
+    folder = province(people_yaml="people: no\n", grid_yaml=PROVINCE["grid.yaml"])
+    answer = shell.loa("--inventory", folder, "validate")
+    assert "cần danh sách, nhưng ở đây là một giá trị" in answer.err
+    refused = shell.loa("show", "district=lost")
+    assert "huyện: không có 'lost'" in refused.err, "what was written is shown as it was written"
+
+
 def test_a_language_that_is_not_there_is_a_diagnostic(shell: Shell) -> None:
     answer = shell.loa("--lang", "fr", "units")
     assert (answer.code, answer.out) == (2, "")
-    assert "error[CFG004]" in answer.err
+    assert "lỗi[CFG004]" in answer.err
 
 
 def test_a_reader_who_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_init_refuses_a_second_time_and_changes_nothing(shell: Shell, tmp_path: 
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     again = shell.loa(*INIT, folder, LOA_ROOT_PASSPHRASE=PASSPHRASE)
     assert (again.code, again.out) == (1, "")
-    assert again.err.count("error[ENV020]") == 2, "the folder and its keys are there"
+    assert again.err.count("lỗi[ENV020]") == 2, "the folder and its keys are there"
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_a_new_province_is_told_at_once(shell: Shell, tmp_pat
     answer = shell.loa("init", "--code", "5", "--name", " ", tmp_path / "tinh", LOA_ROOT_PASSPHRASE=PASSPHRASE[:5])
     assert answer.code == 1
     for code in ("ENV030", "ENV031", "ENV024"):
-        assert f"error[{code}]" in answer.err
+        assert f"lỗi[{code}]" in answer.err
     assert not (tmp_path / "tinh").exists()
 
 
@@ -60,7 +60,7 @@ def test_policies_are_signed_with_the_right_passphrase_only(shell: Shell, tmp_pa
     assert shell.loa(*INIT, folder, LOA_ROOT_PASSPHRASE=PASSPHRASE).code == 0
     wrong = shell.loa("--inventory", folder, "policies", LOA_KEYS=str(keys), LOA_ROOT_PASSPHRASE=PASSPHRASE[::-1])
     assert wrong.code == 1
-    assert "error[ENV" in wrong.err
+    assert "lỗi[ENV" in wrong.err
     right = shell.loa("--inventory", folder, "policies", LOA_KEYS=str(keys), LOA_ROOT_PASSPHRASE=PASSPHRASE)
     assert (right.code, right.err) == (0, "")
 
