@@ -1,4 +1,4 @@
-"""The poll loop: sweeps the fleet every interval in a thread of its own and keeps the latest picture of it.
+"""The poll loop: asks whoever is due, turn by turn in a thread of its own, and keeps the picture of the whole fleet.
 
 The clock, the sweeper and the recorder are passed in. A recorder that raises ends the loop: the exception leaves
 ``run``, so that whoever supervises it hears of it.
@@ -7,20 +7,43 @@ The clock, the sweeper and the recorder are passed in. A recorder that raises en
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from time import monotonic
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from inventory.diagnostics import Diagnostic
-from inventory.model import Device, DeviceId, Network
-from inventory.overlay import address
-from nms.monitor.health import Cause, Health, Member, Observation, State, assess, causes
+from inventory.model import DeviceId, Network, Sim
+from nms.monitor import cellular, schedule
+from nms.monitor.cellular import Look, Usage
+from nms.monitor.fleet import Fleet, PollSettings, fleet_of
+from nms.monitor.health import (
+    LOST,
+    Cause,
+    Health,
+    Member,
+    Observation,
+    State,
+    Window,
+    assess,
+    causes,
+)
 from nms.monitor.profiles import Profile
-from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Sweep, SweepStats, Target
-from nms.monitor.snmp.usm import Security
+from nms.monitor.schedule import Slot
+from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
+
+V = TypeVar("V")
+
+__all__ = ["Monitor", "PollSettings", "Recorder", "Snapshot", "StateChange"]
+
+TURN: Final = 1.0
+"""Seconds from turn to turn, the interval if that is shorter."""
+
+JUDGING: Final = 0.2
+"""Share of the time that may go into judging the fleet: turns of a large one are further apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +60,25 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The fleet after one sweep that began at ``at``."""
+    """The whole fleet after a turn that began at ``at``: every device's last outcome and when it was asked.
+
+    ``stats`` are the turn's, but ``targets``, ``answered`` and ``refused`` count the fleet as last known. ``usages``:
+    the present month of each SIM; ``ended``: months that ended in this turn. ``behind``: seconds by which the turn
+    was late for the device that had waited longest.
+    """
 
     at: datetime
     healths: Mapping[DeviceId, Health]
     outcomes: Mapping[DeviceId, Outcome]
     stats: SweepStats
     causes: tuple[Cause, ...]
+    asked: Mapping[DeviceId, datetime] = field(default_factory=dict)
+    usages: Mapping[str, Usage] = field(default_factory=dict)
+    ended: tuple[Usage, ...] = ()
+    behind: float = 0.0
 
     def reading(self, device: DeviceId) -> Reading | None:
-        """The device's answer in this sweep, if it gave one."""
+        """The device's last word, if it was an answer."""
         outcome = self.outcomes.get(device)
         return outcome if isinstance(outcome, Reading) else None
 
@@ -63,56 +95,6 @@ class Asker(Protocol):
     """Whoever asks the fleet: ``snmp.sweep.Sweeper``."""
 
     def sweep(self, targets: Sequence[Target], cancelled: Callable[[], bool]) -> Sweep: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PollSettings:
-    """How the fleet is asked: seconds between the starts of two sweeps, first octet of the overlay, UDP port."""
-
-    interval: float
-    octet: int
-    port: int
-    security: Security = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The part of a network that is polled."""
-
-    targets: tuple[Target, ...]
-    members: Mapping[DeviceId, Member]
-    profiles: Mapping[DeviceId, Profile]
-    diagnostics: tuple[Diagnostic, ...]
-
-
-def polled(device: Device, on: date) -> bool:
-    """In use on that date, and not a board without a connection of its own."""
-    return device.connected and device.in_use(on)
-
-
-def fleet_of(network: Network, on: date, profiles: Mapping[str, Profile], settings: PollSettings) -> Fleet:
-    """The devices to poll; one whose profile is unknown is left out and reported."""
-    devices = [d for d in network.devices.values() if polled(d, on)]
-    known = [d for d in devices if d.profile in profiles]
-    return Fleet(
-        targets=tuple(
-            Target(d.id, address(d.id, settings.octet), settings.port, settings.security, profiles[d.profile])
-            for d in known
-        ),
-        members=MappingProxyType({d.id: Member(d.uplink, d.power_area) for d in known}),
-        profiles=MappingProxyType({d.id: profiles[d.profile] for d in known}),
-        diagnostics=tuple(
-            Diagnostic(
-                "MON009",
-                d.place,
-                "'{device}' is not polled: unknown profile '{profile}'",
-                "use one of: {known}, or add a profile",
-                {"device": d.id, "profile": d.profile, "known": ", ".join(profiles)},
-            )
-            for d in devices
-            if d.profile not in profiles
-        ),
-    )
 
 
 def observe(outcome: Outcome, profile: Profile) -> Observation:
@@ -137,8 +119,44 @@ def changes(before: Mapping[DeviceId, Health], after: Mapping[DeviceId, Health],
     return found
 
 
+def _no_windows(_: datetime) -> Mapping[DeviceId, tuple[Window, ...]]:
+    return {}
+
+
+def _kept(before: Mapping[DeviceId, V], now: Mapping[DeviceId, V], fleet: Fleet) -> Mapping[DeviceId, V]:
+    """What was known and what is new, of those who are still in the fleet."""
+    merged = {**before, **now}
+    if len(merged) > len(fleet.targets):
+        merged = {d: value for d, value in merged.items() if d in fleet.targets}
+    return MappingProxyType(merged)
+
+
+def _of_fleet(stats: SweepStats, outcomes: Mapping[DeviceId, Outcome], fleet: Fleet) -> SweepStats:
+    kinds = Counter(map(type, outcomes.values()))
+    return replace(stats, targets=len(fleet.targets), answered=kinds[Reading], refused=kinds[Refusal])
+
+
+def _sum(parts: Sequence[SweepStats]) -> SweepStats:
+    """The sweeps of one turn as one."""
+    names = [f.name for f in fields(SweepStats) if f.name != "granted"]
+    return replace(parts[-1], **{name: sum(getattr(part, name) for part in parts) for name in names})
+
+
+def look(sim: Sim, device: DeviceId, outcome: Outcome, health: Health, at: datetime) -> Look:
+    """What an outcome says about the device's SIM. Mains lost is no loss of service, and one silence is none yet."""
+    name = sim.iccid or sim.number
+    if not isinstance(outcome, Silence):
+        metrics = outcome.metrics if isinstance(outcome, Reading) else {}
+        numbers = {m: v for m, v in metrics.items() if isinstance(v, float)}
+        both = "rx_bytes" in numbers and "tx_bytes" in numbers
+        counters = (int(numbers["rx_bytes"]), int(numbers["tx_bytes"])) if both else None
+        return Look(name, device, at, True, counters, numbers.get("uptime_s"))
+    gone = health.state in LOST and not (health.cause or "").startswith("power:")
+    return Look(name, device, at, False if gone else None)
+
+
 class Monitor:
-    """Polls a network and judges it. ``poll_once`` is one turn; ``start`` turns every interval until ``stop``."""
+    """Polls a network and judges it. ``poll_once`` asks everybody; ``start`` asks whoever is due until ``stop``."""
 
     def __init__(
         self,
@@ -150,23 +168,34 @@ class Monitor:
         clock: Callable[[], datetime],
         recorder: Recorder,
         restore: Mapping[DeviceId, Health] | None = None,
+        usages: Mapping[str, Usage] | None = None,
+        opened: Callable[[datetime], Mapping[DeviceId, tuple[Window, ...]]] = _no_windows,
     ) -> None:
-        """``restore``: the healths of an earlier run; with them the last known cells survive a restart."""
+        """``restore``: the healths of an earlier run; with them the last known cells survive a restart.
+
+        ``usages``: the SIMs' last known months. ``opened``: the maintenance that people have opened by now.
+        """
         self._on = on
         self._profiles = profiles
         self._settings = settings
         self._sweeper = sweeper
         self._clock = clock
         self._recorder = recorder
+        self._opened = opened
         self._fleet = fleet_of(network, on, profiles, settings)
         self._healths: Mapping[DeviceId, Health] = MappingProxyType(dict(restore or {}))
+        self._usages: Mapping[str, Usage] = MappingProxyType(dict(usages or {}))
+        self._slots: dict[DeviceId, Slot] = {}
+        self._scheduled: Fleet | None = None
+        self._soon: set[DeviceId] = set()
+        self._soon_lock = threading.Lock()
         self._latest: Snapshot | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def latest(self) -> Snapshot | None:
-        """The picture after the last complete sweep; None before the first."""
+        """The whole fleet after the last complete turn; None before the first."""
         return self._latest
 
     @property
@@ -175,33 +204,31 @@ class Monitor:
         return self._fleet.diagnostics
 
     def reload(self, network: Network, on: date | None = None) -> None:
-        """From the next sweep on the fleet is that of ``network``; what is known of devices that stay is kept."""
+        """From the next turn on the fleet is that of ``network``; what is known of devices that stay is kept."""
         self._on = on or self._on
         self._fleet = fleet_of(network, self._on, self._profiles, self._settings)
 
+    def poll_soon(self, devices: Iterable[DeviceId]) -> None:
+        """Asks these devices in the next turn if their budgets allow it; from any thread. Strangers are ignored."""
+        with self._soon_lock:
+            self._soon.update(d for d in devices if d in self._fleet.targets)
+
     def poll_once(self) -> Snapshot | None:
-        """One sweep, judged and recorded; None if it was cancelled."""
-        fleet, at = self._fleet, self._clock()
-        sweep = self._sweeper.sweep(fleet.targets, self._stopping.is_set)
-        if self._stopping.is_set():
-            return None
-        observations = {d: observe(outcome, fleet.profiles[d]) for d, outcome in sweep.outcomes.items()}
-        before = self._healths
-        after = MappingProxyType(dict(assess(fleet.members, observations, before, at)))
-        snapshot = Snapshot(at, after, MappingProxyType(dict(sweep.outcomes)), sweep.stats, causes(after))
-        self._healths, self._latest = after, snapshot
-        events = changes(before, after, at)
-        if events:
-            self._recorder.changed(events)
-        self._recorder.swept(snapshot)
-        return snapshot
+        """A turn that asks the whole fleet; None if it was cancelled."""
+        return self._turn(self._fleet, whole=True)
 
     def run(self) -> None:
-        """Sweeps every interval until ``stop``; a sweep that takes longer is followed by the next at once."""
+        """A turn every second or so until ``stop``; one that takes longer is followed by the next at once."""
+        pause = min(TURN, self._settings.interval)
+        idle_since = monotonic()
         while not self._stopping.is_set():
             began = monotonic()
-            self.poll_once()
-            self._stopping.wait(max(0.0, self._settings.interval - (monotonic() - began)))
+            judging = 0.0
+            if self._pending(began) or began - idle_since >= self._settings.interval:
+                snapshot = self._turn(self._fleet)
+                idle_since = began
+                judging = monotonic() - began - (snapshot.stats.seconds if snapshot else 0.0)
+            self._stopping.wait(max(0.0, began + max(pause, judging / JUDGING) - monotonic()))
 
     def start(self) -> None:
         """``run`` in a thread."""
@@ -213,3 +240,120 @@ class Monitor:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+
+    # --- one turn
+
+    def _pending(self, seconds: float) -> bool:
+        """Whether there is anybody to ask: a new fleet, somebody to ask early, somebody due."""
+        first = schedule.next_due(self._slots)
+        return bool(self._soon) or self._scheduled is not self._fleet or (first is not None and first <= seconds)
+
+    def _turn(self, fleet: Fleet, whole: bool = False) -> Snapshot | None:
+        at = self._clock()
+        now = schedule.moment(monotonic(), at)
+        if self._scheduled is not fleet:
+            self._slots, self._scheduled = schedule.reconcile(self._slots, fleet.rules, now), fleet
+        self._bring_forward(fleet, now)
+        late = schedule.behind(self._slots, now.seconds)
+        first = list(self._slots) if whole else schedule.due(self._slots, now.seconds)
+        found = self._ask(fleet, first, now)
+        return None if found is None else self._judged(fleet, found, at, late)
+
+    def _bring_forward(self, fleet: Fleet, now: schedule.Moment) -> None:
+        with self._soon_lock:
+            early, self._soon = self._soon & self._slots.keys(), set()
+        for device in early:
+            self._slots[device] = schedule.soon(self._slots[device], fleet.rules[device], now)
+
+    def _ask(self, fleet: Fleet, first: Collection[DeviceId], now: schedule.Moment) -> Sweep | None:
+        """Asks ``first``, and whoever shares the fate of one that fell silent or came back; None if cancelled.
+
+        So a group that is lost or back together is judged together, whosever turn it was.
+        """
+        outcomes: dict[DeviceId, Outcome] = {}
+        parts: list[SweepStats] = []
+        asking = list(first)
+        while asking or not parts:
+            now = replace(now, seconds=monotonic())
+            sweep = self._sweeper.sweep([fleet.targets[d] for d in asking], self._stopping.is_set)
+            if self._stopping.is_set():
+                return None
+            parts.append(sweep.stats)
+            outcomes |= sweep.outcomes
+            self._note(fleet, sweep.outcomes, now)
+            asking = self._fellows(fleet, sweep.outcomes, outcomes.keys(), now)
+        return Sweep(outcomes, _sum(parts))
+
+    def _note(self, fleet: Fleet, outcomes: Mapping[DeviceId, Outcome], now: schedule.Moment) -> None:
+        for device, outcome in outcomes.items():
+            answered = not isinstance(outcome, Silence)
+            rule = fleet.rules[device]
+            self._slots[device] = schedule.asked(self._slots[device], device, rule, now, answered, outcome.octets)
+
+    def _fellows(
+        self, fleet: Fleet, outcomes: Mapping[DeviceId, Outcome], done: Collection[DeviceId], now: schedule.Moment
+    ) -> list[DeviceId]:
+        """Who else to ask in this turn: those who may be lost with the fallen or be back with the returned."""
+        if len(done) == len(fleet.targets):
+            return []
+        silent = {d: isinstance(outcome, Silence) for d, outcome in outcomes.items()}
+        fell, back = schedule.turned(silent, self._healths)
+        slots, rules = self._slots, fleet.rules
+        with_fallen = {
+            d
+            for d in schedule.companions(fleet.members, self._healths, fell)
+            if not schedule.lost(self._healths.get(d)) and not schedule.unconfirmed(slots[d], rules[d], now)
+        }
+        with_returned = {
+            d for d in schedule.companions(fleet.members, self._healths, back) if schedule.lost(self._healths.get(d))
+        }
+        found = (with_fallen | with_returned) - set(done)
+        return [d for d in found if schedule.affordable(slots[d], rules[d], now)]
+
+    def _judged(self, fleet: Fleet, sweep: Sweep, at: datetime, late: float) -> Snapshot:
+        observations = {d: observe(outcome, fleet.targets[d].profile) for d, outcome in sweep.outcomes.items()}
+        before, last = self._healths, self._latest
+        after = MappingProxyType(dict(assess(self._members(fleet, at), observations, before, at)))
+        usages, ended = self._counted(fleet, sweep.outcomes, after, at)
+        outcomes = _kept(last.outcomes if last else {}, sweep.outcomes, fleet)
+        snapshot = Snapshot(
+            at,
+            after,
+            outcomes,
+            _of_fleet(sweep.stats, outcomes, fleet),
+            causes(after),
+            _kept(last.asked if last else {}, dict.fromkeys(sweep.outcomes, at), fleet),
+            usages,
+            ended,
+            late,
+        )
+        self._healths, self._usages, self._latest = after, usages, snapshot
+        events = changes(before, after, at)
+        if events:
+            self._recorder.changed(events)
+        self._recorder.swept(snapshot)
+        return snapshot
+
+    def _members(self, fleet: Fleet, at: datetime) -> Mapping[DeviceId, Member]:
+        """The fleet's members with the maintenance that people opened."""
+        opened = self._opened(at)
+        if not opened:
+            return fleet.members
+        worked_on = {d: fleet.members[d] for d in opened if d in fleet.members}
+        return {
+            **fleet.members,
+            **{d: replace(m, maintenance=(*m.maintenance, *opened[d])) for d, m in worked_on.items()},
+        }
+
+    def _counted(
+        self, fleet: Fleet, outcomes: Mapping[DeviceId, Outcome], healths: Mapping[DeviceId, Health], at: datetime
+    ) -> tuple[Mapping[str, Usage], tuple[Usage, ...]]:
+        usages, ended = dict(self._usages), list[Usage]()
+        for device, outcome in outcomes.items():
+            sim = fleet.sims.get(device)
+            if sim is None:
+                continue
+            seen = look(sim, device, outcome, healths[device], at)
+            *past, usages[seen.sim] = cellular.count(usages.get(seen.sim), seen)
+            ended += past
+        return MappingProxyType(usages), tuple(ended)

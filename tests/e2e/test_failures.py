@@ -120,12 +120,11 @@ def test_a_cell_is_the_one_cause_of_all_that_is_on_it_and_heals_in_one_sweep(wel
 
     well.fleet(heal="all")
     healed = well.now()
-    until(lambda: (s := overview(well).sweep) and s.at > healed, "a sweep after the repair")
-    assert not overview(well).causes
+    until(lambda: (s := overview(well).sweep) and s.at > healed and not overview(well).causes, "nothing is lost")
     back = events(well, only.since)
     up = {e["subject"]: milliseconds(e["at"]) for e in back if e["to"] == "up"}
     assert up.keys() == set(members)
-    assert len({at for at in up.values() if at > healed}) <= 1, "some came back later than the first sweep"
+    assert len({at for at in up.values() if at > healed}) <= 1, "some came back later than the first of them"
     well.loa("status", codes=(ALL_WELL,))
 
 

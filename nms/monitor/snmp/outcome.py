@@ -23,11 +23,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An answer: metrics present, metrics whose value was not understood, round trip in seconds from the last send."""
+    """An answer: metrics present, metrics whose value was not understood, round trip in seconds from the last send.
+
+    ``octets``, here and below: bytes on the wire of all tries and the answer, with IP and UDP headers.
+    """
 
     metrics: Metrics
     odd: tuple[str, ...]
     rtt: float
+    octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Silence:
     """No answer to any try; ``reason`` says more when the network did ("Connection refused"), else "timeout"."""
 
     reason: str = "timeout"
+    octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Refusal:
     """Something answered, but not the question; the last reason."""
 
     reason: str
+    octets: int = 0
 
 
 Outcome = Reading | Silence | Refusal
