@@ -65,13 +65,17 @@ MAX_DESCRIPTION: Final = 255
 
 
 class Kind(StrEnum):
-    """How a value becomes a metric: a number, a counter (never negative), text, bytes as hex digits, a yes/no."""
+    """How a value becomes a metric: a number, a counter (never negative), text, bytes as hex digits, a yes/no.
+
+    ``RAW`` is the value as ``literal`` shows it: for whoever looks at a device, not for profiles.
+    """
 
     NUMBER = "number"
     COUNTER = "counter"
     TEXT = "text"
     HEX = "hex"
     FLAG = "flag"
+    RAW = "raw"
 
 
 @dataclass(frozen=True, slots=True)
