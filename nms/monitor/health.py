@@ -1,260 +1,277 @@
 """From observations to health: who is lost, since when, and because of what. Pure; ``now`` is an argument.
 
 A device is lost after two silent sweeps in a row and back after one answer. What is lost has a root cause where one
-can be told: the modem it hangs behind, else a serving cell or a power area that many devices left together. Only
-causes alarm.
+can be told: the modem it hangs behind, else a serving cell or a power area that many devices left together. What comes
+and goes by itself is flapping: it stays in one state until it has been steady. Only causes alarm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
-from inventory.model import DeviceId, Off
+from inventory.model import DeviceId
+from nms.monitor.suspects import CELL, POWER, lost_to, most_back_since, shaken_by
+from nms.monitor.vitals import (
+    FLAPPING,
+    LOST,
+    TIMER,
+    Cause,
+    CauseKind,
+    Fleet,
+    Health,
+    Healths,
+    Member,
+    Observation,
+    State,
+    Window,
+)
+from nms.monitor.windows import timer_end
+
+__all__ = [
+    "FLAPPING",
+    "FLAP_TURNS",
+    "GRACE",
+    "LOST",
+    "TIMER",
+    "Cause",
+    "CauseKind",
+    "Health",
+    "Healths",
+    "Member",
+    "Observation",
+    "State",
+    "Window",
+    "assess",
+    "causes",
+]
 
 MISSES_TO_LOSE: Final = 2
 """Silent sweeps in a row after which a device is lost."""
 
-TOGETHER: Final = timedelta(seconds=90)
-"""Devices lost within this time of each other were lost together."""
+FLAP_TURNS: Final = 5
+FLAP_WITHIN: Final = timedelta(minutes=10)
+"""A device that turns more than ``FLAP_TURNS`` times within this time is flapping."""
 
-ENOUGH_DEVICES: Final = 5
-"""Fewer devices lost together are a coincidence, not a cell or a power area."""
+STEADY_TURNS: Final = 1
+"""A flapping device is steady again when it turned at most this often within ``FLAP_WITHIN``."""
 
-NEARLY_ALL: Final = 0.8
-"""Share of a cell's or an area's known devices that must be lost for it to be the suspect."""
+GRACE: Final = timedelta(minutes=3)
+"""After a modem, or most of a cell or an area, is back, what it took stays its for this time: devices need to start."""
 
-
-class State(StrEnum):
-    UP = "up"
-    DEGRADED = "degraded"
-    DOWN = "down"
-    UNREACHABLE = "unreachable"
-    MAINTENANCE = "maintenance"
-    UNKNOWN = "unknown"
+Observations = Mapping[DeviceId, Observation]
 
 
-LOST: Final = frozenset({State.DOWN, State.UNREACHABLE})
+def assess(fleet: Fleet, observations: Observations, previous: Healths, now: datetime) -> Healths:
+    """The health of every member of the fleet after one sweep; the order of devices does not matter.
 
-
-class CauseKind(StrEnum):
-    MODEM = "modem"
-    CELL = "cell"
-    POWER = "power"
-    DEVICE = "device"
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Planned work in ``[start, end)``."""
-
-    start: datetime
-    end: datetime
-    reason: str = ""
-
-    def covers(self, now: datetime) -> bool:
-        return self.start <= now < self.end
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What health needs to know of a device in the fleet; ``off`` is its daily timer."""
-
-    uplink: DeviceId | None = None
-    power_area: str | None = None
-    maintenance: tuple[Window, ...] = ()
-    off: Off | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One sweep's word on a device: whether anything answered, its serving cell if told, and what is wrong with it.
-
-    ``mains``: whether it has mains, where it can tell (the metric ``mains``).
+    A device without an observation was not asked: it keeps its state and its cause.
     """
-
-    answered: bool
-    cell: str | None = None
-    faults: tuple[str, ...] = ()
-    mains: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``since``: when this state began; for a lost device its first silence.
-
-    ``cause``: why it is degraded (metrics) or unreachable (a modem's id, ``cell:...``, ``power:...``). ``cell``: the
-    last one known. ``silent_since``: the first of ``misses`` silent sweeps in a row.
-    """
-
-    state: State
-    since: datetime
-    cause: str | None = None
-    misses: int = 0
-    cell: str | None = None
-    silent_since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One thing to alarm about and every device lost because of it (itself included if it is a device)."""
-
-    key: str
-    kind: CauseKind
-    affected: tuple[DeviceId, ...]
-
-
-Healths = Mapping[DeviceId, Health]
-
-
-def assess(
-    fleet: Mapping[DeviceId, Member],
-    observations: Mapping[DeviceId, Observation],
-    previous: Healths,
-    now: datetime,
-) -> Healths:
-    """The health of every member of the fleet after one sweep; the order of devices does not matter."""
     own = {d: _own(member, observations.get(d), previous.get(d), now) for d, member in fleet.items()}
     lost = {d for d, health in own.items() if health.state is State.DOWN}
-    held = {d for d in lost if _undecided(fleet, own, d)}
+    held = {d for d in lost if _undecided(fleet, own, previous, d)}
     for device in held:
         own[device] = _as_before(own[device], previous.get(device))
-    lost -= held
-    shared = _shared_causes(fleet, own, lost)
-    healths: dict[DeviceId, Health] = {}
-    for device, health in own.items():
-        cause = _root(fleet, lost, shared, device) if device in lost else None
-        healths[device] = replace(health, state=State.UNREACHABLE, cause=cause) if cause is not None else health
-    return healths
+    scene = _Scene(fleet, own, lost - held, {d for d, h in own.items() if h.flapping})
+    taken = lost_to(fleet, own, scene.lost)
+    shaken = shaken_by(fleet, own, scene.flapping)
+    kept = _kept(scene, observations, previous, now)
+    return {
+        device: _lost(scene, device, taken, kept)
+        if device in scene.lost
+        else _shaken(scene, device, shaken)
+        if health.flapping
+        else health
+        for device, health in own.items()
+    }
+
+
+# --- a device by itself -----------------------------------------------------------------------------------------------
 
 
 def _own(member: Member, seen: Observation | None, before: Health | None, now: datetime) -> Health:
-    """A device by itself, without regard to what it depends on."""
+    """A device without regard to what it depends on: lost is ``DOWN``, flapping ``DEGRADED`` because of itself."""
     if before is None:
         before = Health(State.UNKNOWN, now)
-    if any(window.covers(now) for window in member.maintenance):
-        return _turn(before, State.MAINTENANCE, None, now)
+    work = next((window for window in member.maintenance if window.covers(now)), None)
+    if work is not None:
+        since = before.since if before.state is State.MAINTENANCE else now
+        return Health(State.MAINTENANCE, since, work.reason or None, cell=before.cell)
     if seen is None:
-        # Nothing new is known: a device not asked keeps its state, one back from maintenance has none.
-        return before if before.state is not State.MAINTENANCE else Health(State.UNKNOWN, now, cell=before.cell)
-    if seen.answered:
-        state = State.DEGRADED if seen.faults else State.UP
-        turned = _turn(before, state, ", ".join(seen.faults) or None, now)
-        return replace(turned, misses=0, silent_since=None, cell=seen.cell or before.cell)
-    misses = before.misses + 1
-    silent_since = before.silent_since or now
-    if misses >= MISSES_TO_LOSE:
-        return Health(State.DOWN, silent_since, None, misses, before.cell, silent_since)
-    if before.state is State.MAINTENANCE:
+        return _unasked(before, now)
+    return _answered(seen, before, now) if seen.answered else _silent(member, before, now)
+
+
+def _unasked(before: Health, now: datetime) -> Health:
+    """Nothing new is known: a device not asked keeps its state, one back from planned work has none."""
+    if before.state in LOST or (before.state is State.MAINTENANCE and before.misses and before.cause != TIMER):
+        return replace(before, state=State.DOWN, since=before.silent_since or before.since, cause=None)
+    if before.state is State.MAINTENANCE and before.cause != TIMER:
+        return Health(State.UNKNOWN, now, cell=before.cell)
+    return before
+
+
+def _answered(seen: Observation, before: Health, now: datetime) -> Health:
+    turns = _turns(before, "faulty" if seen.faults else "fine", now)
+    flapping = _flaps(before, turns)
+    state = State.DEGRADED if seen.faults or flapping else State.UP
+    kept = before.state is state and before.flapping is flapping
+    heard = before.heard_since if before.misses < MISSES_TO_LOSE else None
+    return Health(
+        state=state,
+        since=before.since if kept else now,
+        cause=FLAPPING if flapping else ", ".join(seen.faults) or None,
+        cell=seen.cell or before.cell,
+        faults=seen.faults,
+        turns=turns,
+        flapping=flapping,
+        heard_since=heard or now,
+        mains_lost=before.mains_lost if seen.mains is None else None if seen.mains else before.mains_lost or now,
+    )
+
+
+def _silent(member: Member, before: Health, now: datetime) -> Health:
+    if before.state is State.MAINTENANCE and not before.misses:
         before = Health(State.UNKNOWN, now, cell=before.cell)
-    return replace(before, misses=misses, silent_since=silent_since)
+    turns = _turns(before, "silent", now)
+    since = before.silent_since or now
+    excused = timer_end(member.off, since) if member.off is not None else None
+    if excused is not None and excused <= now:
+        since, excused = excused, None
+    flapping = _flaps(before, turns)
+    after = replace(before, misses=before.misses + 1, silent_since=since, turns=turns, flapping=flapping)
+    if after.misses >= MISSES_TO_LOSE and excused is not None:
+        return replace(after, state=State.MAINTENANCE, since=since, cause=TIMER, flapping=False)
+    if flapping:
+        begun = before.since if before.flapping else now
+        return replace(after, state=State.DEGRADED, since=begun, cause=FLAPPING)
+    return replace(after, state=State.DOWN, since=since, cause=None) if after.misses >= MISSES_TO_LOSE else after
 
 
-def _turn(before: Health, state: State, cause: str | None, now: datetime) -> Health:
-    """Into a state that needs no memory of misses; ``since`` stays while the state does."""
-    since = before.since if before.state is state else now
-    return Health(state, since, cause, 0, before.cell, None)
+def _turns(before: Health, now_is: str, now: datetime) -> tuple[datetime, ...]:
+    """When the device lately changed between fine, faulty and silent, this sweep included."""
+    lately = tuple(at for at in before.turns if now - at <= FLAP_WITHIN)[-FLAP_TURNS:]
+    was = "silent" if before.misses else "faulty" if before.faults else "fine"
+    never_heard = before.heard_since is None and not before.misses
+    return lately if never_heard or was == now_is else (*lately, now)
+
+
+def _flaps(before: Health, turns: tuple[datetime, ...]) -> bool:
+    return len(turns) > (STEADY_TURNS if before.flapping else FLAP_TURNS)
+
+
+# --- what it depends on -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Every device by itself, and which of them are lost or flapping."""
+
+    fleet: Fleet
+    own: Healths
+    lost: set[DeviceId]
+    flapping: set[DeviceId]
+
+    def above(self, device: DeviceId) -> DeviceId | None:
+        """The topmost modem above the device that explains what it does, without one between that does not."""
+        top, passed = device, {device}
+        while (uplink := self.fleet[top].uplink) is not None and uplink not in passed:
+            if not self._explains(uplink, device):
+                break
+            top = uplink
+            passed.add(top)
+        return top if top != device else None
+
+    def _explains(self, modem: DeviceId, device: DeviceId) -> bool:
+        above, health = self.own.get(modem), self.own[device]
+        if above is None:
+            return False
+        if modem in self.lost or above.state is State.MAINTENANCE:
+            return True
+        if health.flapping:
+            # a modem is unsteady before it is flapping, and what hangs behind it may reach the limit first
+            return len(above.turns) * 2 > FLAP_TURNS
+        return above.flapping and (health.silent_since or health.since) >= above.since - FLAP_WITHIN
 
 
 def _as_before(health: Health, before: Health | None) -> Health:
     if before is None:
         return replace(health, state=State.UNKNOWN)
-    return replace(before, misses=health.misses, silent_since=health.silent_since)
+    return replace(before, misses=health.misses, silent_since=health.silent_since, turns=health.turns)
 
 
-def _undecided(fleet: Mapping[DeviceId, Member], own: Healths, device: DeviceId) -> bool:
+def _undecided(fleet: Fleet, own: Healths, previous: Healths, device: DeviceId) -> bool:
     """A device newly lost behind a modem that has just fallen silent waits until the modem is lost or back."""
+    before = previous.get(device)
+    if before is not None and before.state in LOST:
+        return False
     uplink = fleet[device].uplink
     above = own.get(uplink) if uplink is not None else None
-    return above is not None and 0 < above.misses < MISSES_TO_LOSE
+    return above is not None and 0 < above.misses < MISSES_TO_LOSE and not above.flapping
 
 
-def _root(
-    fleet: Mapping[DeviceId, Member], lost: set[DeviceId], shared: Mapping[DeviceId, str], device: DeviceId
-) -> str | None:
-    """The topmost lost modem above the device, or what took that one; None if it is the device itself."""
-    top, passed = device, {device}
-    while (uplink := fleet[top].uplink) is not None and uplink in lost and uplink not in passed:
-        top = uplink
-        passed.add(top)
-    return shared.get(top) or (top if top != device else None)
+def _lost(scene: _Scene, device: DeviceId, taken: Mapping[DeviceId, str], kept: Mapping[DeviceId, str]) -> Health:
+    health = scene.own[device]
+    top = scene.above(device)
+    if top is not None and scene.own[top].state is State.MAINTENANCE:
+        return replace(health, state=State.MAINTENANCE, cause=scene.own[top].cause)
+    cause = taken.get(top or device) or (top and kept.get(top)) or top or kept.get(device)
+    return replace(health, state=State.UNREACHABLE, cause=cause) if cause else health
 
 
-# --- cells and power areas --------------------------------------------------------------------------------------------
+def _shaken(scene: _Scene, device: DeviceId, shaken: Mapping[DeviceId, str]) -> Health:
+    """A flapping device names what shakes it, if that is not itself."""
+    top = scene.above(device)
+    return replace(scene.own[device], cause=shaken.get(top or device) or top or FLAPPING)
 
 
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    key: str
-    share: float
-    devices: tuple[DeviceId, ...]
+def _kept(scene: _Scene, observations: Observations, previous: Healths, now: datetime) -> Mapping[DeviceId, str]:
+    """The cause of an earlier sweep for devices that are still lost: until they are asked, and for the grace."""
+    earlier = {
+        d: cause
+        for d in scene.lost
+        if (before := previous.get(d)) and before.state is State.UNREACHABLE and (cause := before.cause)
+    }
+    shared = {cause for cause in earlier.values() if cause.startswith((CELL, POWER))}
+    back = most_back_since(shared, scene.fleet, scene.own, scene.lost)
+    kept: dict[DeviceId, str] = {}
+    for device, cause in earlier.items():
+        known = cause in shared or cause in scene.fleet
+        since = back.get(cause) if cause in shared else _heard(scene.own.get(DeviceId(cause)))
+        if device not in observations or (known and (since is None or now - since < GRACE)):
+            kept[device] = cause
+    return kept
 
 
-def _shared_causes(fleet: Mapping[DeviceId, Member], own: Healths, lost: set[DeviceId]) -> Mapping[DeviceId, str]:
-    """The cell or power area that took a device, the one with the larger share lost where both are suspect.
-
-    Devices behind a lost modem are not counted: the modem explains them.
-    """
-    cells: dict[str, list[DeviceId]] = {}
-    areas: dict[str, list[DeviceId]] = {}
-    for device, member in fleet.items():
-        health = own[device]
-        if health.state in (State.MAINTENANCE, State.UNKNOWN) or member.uplink in lost:
-            continue
-        if member.power_area is not None:
-            areas.setdefault(f"power:{member.power_area}", []).append(device)
-        if health.cell is not None and (member.uplink is None or member.uplink not in fleet):
-            cells.setdefault(f"cell:{health.cell}", []).append(device)
-    suspects = [s for key, known in (cells | areas).items() if (s := _suspect(key, known, own, lost)) is not None]
-    # The least convincing first, so that the most convincing has the last word on a device.
-    suspects.sort(key=lambda s: (s.share, len(s.devices), s.key))
-    return {device: suspect.key for suspect in suspects for device in suspect.devices}
-
-
-def _suspect(key: str, known: Sequence[DeviceId], own: Healths, lost: set[DeviceId]) -> _Suspect | None:
-    """The devices lost together with ``key`` and since, if they were enough and nearly all of its devices are lost."""
-    gone = sorted((own[d].silent_since or own[d].since, d) for d in known if d in lost)
-    share = len(gone) / len(known)
-    if share < NEARLY_ALL:
-        return None
-    start = _together([at for at, _ in gone])
-    if start is None:
-        return None
-    return _Suspect(key, share, tuple(device for at, device in gone if at >= start))
-
-
-def _together(times: Sequence[datetime]) -> datetime | None:
-    """The start of the fullest span of ``TOGETHER`` (of equals the latest) in sorted times; None if none is enough."""
-    best: tuple[int, datetime] | None = None
-    first = 0
-    for last, at in enumerate(times):
-        while at - times[first] > TOGETHER:
-            first += 1
-        count = last - first + 1
-        if count >= ENOUGH_DEVICES and (best is None or count >= best[0]):
-            best = (count, times[first])
-    return best[1] if best is not None else None
+def _heard(modem: Health | None) -> datetime | None:
+    """Since when the modem answers, if it does."""
+    return (modem.heard_since or modem.since) if modem is not None and modem.answering else None
 
 
 # --- what to alarm about ----------------------------------------------------------------------------------------------
 
 
 def causes(healths: Healths) -> tuple[Cause, ...]:
-    """The causes of all losses, the widest first. A lost modem that nothing is lost behind counts as a device."""
+    """The causes of all losses and of all flapping, the widest first.
+
+    A lost modem that nothing is lost behind counts as a device.
+    """
     affected: dict[str, list[DeviceId]] = {}
     for device, health in healths.items():
-        if health.state is State.DOWN:
+        if health.state is State.DOWN or (health.flapping and health.cause == FLAPPING):
             affected.setdefault(device, []).append(device)
-        elif health.state is State.UNREACHABLE and health.cause is not None:
+        elif health.cause is not None and (health.state is State.UNREACHABLE or health.flapping):
             affected.setdefault(health.cause, []).append(device)
-    found = [Cause(key, _kind(key, devices), tuple(sorted(devices))) for key, devices in affected.items()]
+    found = [Cause(key, _kind(key, devices, healths), tuple(sorted(devices))) for key, devices in affected.items()]
     return tuple(sorted(found, key=lambda cause: (-len(cause.affected), cause.key)))
 
 
-def _kind(key: str, devices: Iterable[DeviceId]) -> CauseKind:
+def _kind(key: str, devices: Iterable[DeviceId], healths: Healths) -> CauseKind:
+    itself = healths.get(DeviceId(key))
+    if (itself is not None and itself.flapping) or not any(healths[d].state in LOST for d in devices):
+        return CauseKind.FLAPPING
     prefix, separator, _ = key.partition(":")
     if separator:
         return CauseKind(prefix)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from inventory.model import DeviceId
 from nms.monitor.health import (
+    FLAP_TURNS,
+    GRACE,
     LOST,
     Cause,
     CauseKind,
@@ -240,10 +242,17 @@ def test_every_loss_is_explained_and_no_answer_is_ever_a_loss(
         healths = play(fleet, cells, silences[:length])
         for device, health in healths.items():
             if device not in silences[length - 1]:
-                assert health.state is State.UP
+                assert health.state is (State.DEGRADED if health.flapping else State.UP)
             if health.state is State.UNREACHABLE:
                 cause = health.cause
                 assert cause is not None
-                assert cause.startswith(("cell:", "power:")) or healths[DeviceId(cause)].state in LOST
-        lost = {d for d, h in healths.items() if h.state in LOST}
-        assert sorted(lost) == sorted(d for cause in causes(healths) for d in cause.affected)
+                assert cause.startswith(("cell:", "power:")) or explains(healths[DeviceId(cause)], at(length - 1))
+            assert len(health.turns) <= FLAP_TURNS + 1
+        told = {d for d, h in healths.items() if h.state in LOST or h.flapping}
+        assert sorted(told) == sorted(d for cause in causes(healths) for d in cause.affected)
+
+
+def explains(modem: Health, now: datetime) -> bool:
+    """It is lost, it flaps, or it has just come back."""
+    back = modem.heard_since is not None and now - modem.heard_since < GRACE
+    return modem.state in LOST or modem.flapping or back
