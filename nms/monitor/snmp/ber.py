@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from nms.monitor.snmp.asn1 import (
     END_OF_VIEW,
@@ -89,7 +89,12 @@ class Response:
 
 
 class Question(Protocol[V_co]):
-    """A PDU that only lacks its request id (``FIRST_ID`` .. 2^31-1), and how the bindings of its response are read."""
+    """A PDU that only lacks its request id (``FIRST_ID`` .. 2^31-1), and how the bindings of its response are read.
+
+    ``fixed``: every right answer has the same OIDs, so that answers have few layouts.
+    """
+
+    fixed: ClassVar[bool]
 
     def pdu(self, request_id: int) -> bytes: ...
 
@@ -119,6 +124,7 @@ class Get:
     """The values of these OIDs."""
 
     __slots__ = ("_head", "_tail", "names", "oids")
+    fixed: ClassVar[bool] = True
 
     def __init__(self, oids: Sequence[Oid]) -> None:
         self.oids = tuple(oids)
@@ -153,6 +159,7 @@ class Next:
     """What comes after these OIDs: one row by GETNEXT, or up to ``rows`` rows by GETBULK."""
 
     __slots__ = ("_head", "_most", "_tail", "oids")
+    fixed: ClassVar[bool] = False
 
     def __init__(self, oids: Sequence[Oid], rows: int = 1) -> None:
         self.oids = tuple(oids)

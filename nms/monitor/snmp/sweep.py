@@ -18,16 +18,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final
 
-from inventory.model import DeviceId
-from nms.monitor.profiles import Profile
 from nms.monitor.readings import Reader
-from nms.monitor.snmp.ber import FIRST_ID, DecodeError, Fault, Request, decode_response
-from nms.monitor.snmp.layout import Layout
+from nms.monitor.snmp.ber import FIRST_ID
+from nms.monitor.snmp.exchange import Refused, Sign
 from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
-from nms.monitor.snmp.usm import Security, User
+from nms.monitor.snmp.peers import EngineMemory, Engines
+from nms.monitor.snmp.plans import Asking, Plans
 
 __all__ = ["Outcome", "Reading", "Refusal", "Silence", "Sweep", "SweepStats", "Sweeper", "Target"]
 
@@ -57,30 +56,28 @@ class _Ask:
 
     __slots__ = (
         "batch",
-        "datagram",
         "destination",
-        "device",
+        "exchange",
         "fault",
         "given_up",
-        "layout",
         "outcome",
-        "plan",
-        "request_id",
+        "queued",
+        "reader",
+        "target",
         "tries",
     )
 
-    def __init__(self, target: Target, plan: _Plan, layout: Layout | None, request_id: int) -> None:
-        self.device = target.device
+    def __init__(self, target: Target, exchange: Asking, reader: Reader) -> None:
+        self.target = target
         self.destination = (target.address, target.port)
-        self.plan = plan
-        self.layout = layout
-        self.request_id = request_id
-        self.datagram = plan.request.encode(request_id)
+        self.exchange = exchange
+        self.reader = reader
         self.tries = 0
         self.batch = _UNSENT
         self.outcome: Outcome | None = None
         self.fault: Silence | Refusal | None = None
         self.given_up = False
+        self.queued = True
 
     def result(self) -> Outcome | None:
         """The outcome; for a device given up the reason known; None if the sweep was cancelled before."""
@@ -97,21 +94,6 @@ class _Batch:
     sent: float = 0.0
     open: int = 0
     fresh: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """What devices of one profile and community share: the encoded request and the way to read the answer."""
-
-    profile: Profile
-    request: Request
-    reader: Reader
-
-    @classmethod
-    def of(cls, target: Target) -> _Plan:
-        if isinstance(target.security, User):
-            raise TypeError("SNMPv3 is not asked yet")
-        return cls(target.profile, Request(target.security.name, target.profile.oids), Reader(target.profile))
 
 
 _UNSENT: Final = _Batch([])
@@ -136,8 +118,18 @@ def _collector_paused() -> Iterator[None]:
 class Sweeper:
     """Asks fleets from one socket. Not for two threads at once."""
 
-    def __init__(self, bind: str, timeout: float = 2.0, retries: int = 1, buffer: int = WANTED_BUFFER) -> None:
-        """``bind`` is the local address, ``timeout`` seconds per try; OSError if the address is not ours."""
+    def __init__(
+        self,
+        bind: str,
+        timeout: float = 2.0,
+        retries: int = 1,
+        buffer: int = WANTED_BUFFER,
+        memory: EngineMemory | None = None,
+    ) -> None:
+        """``bind`` is the local address, ``timeout`` seconds per try; OSError if the address is not ours.
+
+        ``memory`` keeps SNMPv3 engines over restarts; without it they are discovered anew.
+        """
         self.timeout = timeout
         self.retries = retries
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -145,8 +137,7 @@ class Sweeper:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         self._socket.bind((bind, 0))
-        self._plans: dict[tuple[Security, str], _Plan] = {}
-        self._layouts: dict[DeviceId, tuple[_Plan, Layout]] = {}
+        self._plans = Plans(Engines(memory, perf_counter, time))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -176,8 +167,10 @@ class Sweeper:
             run = _Run(self._socket, asks, self.timeout, self.retries, max(BURST, self.granted // REPLY_COST))
             run.go(cancelled)
         seconds, dropped = perf_counter() - began, self.dropped - before
-        self._layouts = {ask.device: (ask.plan, ask.layout) for ask in asks if ask.layout is not None}
-        outcomes = {ask.device: outcome for ask in asks if (outcome := ask.result()) is not None}
+        for ask in asks:
+            self._plans.remember(ask.target, ask.exchange)
+        self._plans.keep()
+        outcomes = {ask.target.device: outcome for ask in asks if (outcome := ask.result()) is not None}
         stats = SweepStats(
             seconds=seconds,
             targets=len(asks),
@@ -194,19 +187,8 @@ class Sweeper:
 
     def _asks(self, targets: Sequence[Target]) -> list[_Ask]:
         first = FIRST_ID + secrets.randbelow((1 << 31) - FIRST_ID - len(targets))
-        asks: list[_Ask] = []
-        for request_id, target in enumerate(targets, first):
-            plan = self._plan(target)
-            known, layout = self._layouts.get(target.device, (None, None))
-            asks.append(_Ask(target, plan, layout if known is plan else None, request_id))
-        return asks
-
-    def _plan(self, target: Target) -> _Plan:
-        key = (target.security, target.profile.name)
-        plan = self._plans.get(key)
-        if plan is None or plan.profile is not target.profile:
-            plan = self._plans[key] = _Plan.of(target)
-        return plan
+        exchange = self._plans.exchange
+        return [_Ask(target, *exchange(target, request_id)) for request_id, target in enumerate(targets, first)]
 
 
 class _Run:
@@ -254,13 +236,15 @@ class _Run:
     def _send(self) -> bool:
         """One burst; False if the socket takes nothing more now."""
         queue, batch = self._queue, _Batch([])
-        flowing = True
+        flowing, now = True, perf_counter()
         for _ in range(min(BURST, self._room, len(queue))):
             ask = queue.popleft()
+            ask.queued = False
             if ask.outcome is not None:
                 continue
-            if not self._put(ask):
+            if not self._put(ask, now):
                 queue.appendleft(ask)
+                ask.queued = True
                 flowing = False
                 break
             ask.tries += 1
@@ -275,11 +259,11 @@ class _Run:
             self._fresh.append(batch)
         return flowing
 
-    def _put(self, ask: _Ask) -> bool:
+    def _put(self, ask: _Ask, now: float) -> bool:
         """Sends one request. An error of the network is kept as what is known about the device; False: try later."""
         for _ in range(2):
             try:
-                self._socket.sendto(ask.datagram, ask.destination)
+                self._socket.sendto(ask.exchange.message(now), ask.destination)
                 return True
             except BlockingIOError:
                 return False
@@ -309,30 +293,33 @@ class _Run:
                 self._take(ask, datagram)
 
     def _take(self, ask: _Ask, datagram: bytes) -> None:
-        raw = None if ask.layout is None else ask.layout.read(datagram)
-        if raw is None:
-            response = decode_response(datagram, ask.plan.request)
-            if isinstance(response, DecodeError):
-                self._refuse(ask, response)
-                return
-            ask.layout = response.layout
-            request_id, values = response.request_id, response.values
+        now = perf_counter()
+        answer = ask.exchange.take(datagram, now)
+        if isinstance(answer, Refused):
+            # Only an answer that cannot be forged ends the question: the true one is still awaited.
+            ask.fault = Refusal(str(answer))
+            if answer.final:
+                self._settle(ask, ask.fault)
+        elif answer is Sign.STRAY:
+            self.stray += 1
+        elif answer is Sign.AGAIN:
+            self._go_on(ask)
         else:
-            request_id, values = raw
-        if request_id != ask.request_id:
-            self.stray += 1
-            return
-        metrics, odd = ask.plan.reader.read(values)
-        self._settle(ask, Reading(metrics, odd, perf_counter() - ask.batch.sent))
+            metrics, odd = ask.reader.read(answer)
+            self._settle(ask, Reading(metrics, odd, now - ask.batch.sent))
 
-    def _refuse(self, ask: _Ask, error: DecodeError) -> None:
-        """An agent's own error answers the question; anything else may be forged: the true one is still awaited."""
-        if error.request_id is not None and error.request_id != ask.request_id:
-            self.stray += 1
+    def _go_on(self, ask: _Ask) -> None:
+        """The device waits for the exchange's next message: it goes first, and is no retry."""
+        if ask.queued or ask.given_up:
             return
-        ask.fault = Refusal(str(error))
-        if error.fault is Fault.STATUS:
-            self._settle(ask, ask.fault)
+        batch = ask.batch
+        batch.open -= 1
+        if batch.fresh:
+            self._room += 1
+        ask.batch = _Batch([], batch.sent, fresh=False)
+        ask.tries -= 1
+        ask.queued = True
+        self._queue.appendleft(ask)
 
     def _settle(self, ask: _Ask, outcome: Outcome) -> None:
         batch = ask.batch
@@ -354,12 +341,15 @@ class _Run:
             batch.fresh = False
             self._room += batch.open
         while sent and sent[0].sent + self._timeout <= now:
-            for ask in sent.popleft().asks:
-                if ask.outcome is None:
+            batch = sent.popleft()
+            for ask in batch.asks:
+                if ask.outcome is None and ask.batch is batch:
                     self._again(ask)
 
     def _again(self, ask: _Ask) -> None:
+        ask.exchange.timed_out()
         if ask.tries < self._tries:
+            ask.queued = True
             self._queue.append(ask)
             self.retried += 1
         elif not ask.given_up:

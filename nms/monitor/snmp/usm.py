@@ -150,6 +150,10 @@ class Peer:
         self.latest = time
         self.offset = time - now
 
+    def of(self, user: User) -> Peer:
+        """The same engine with another user's keys."""
+        return Peer(user, self.engine_id, self.boots, self.latest, self.latest - self.offset, self.proven)
+
     def time(self, now: float) -> int:
         """The engine's time as we estimate it."""
         return min(max(int(now + self.offset), 0), MAX_COUNT)

@@ -63,6 +63,11 @@ class Message:
     body: bytes = field(repr=False)
     places: Places = field(repr=False)
 
+    @property
+    def sealed(self) -> tuple[int, int, bytes, bytes]:
+        """What decryption needs besides the key."""
+        return self.boots, self.time, self.salt, self.body
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
@@ -162,14 +167,14 @@ def read_message(data: bytes) -> Message:
     )
 
 
-def read_scoped(data: bytes) -> tuple[bytes, int, int]:
-    """Context engine id and the place of the PDU; raises ``RefusedError``. Only the default context is ours."""
+def read_scoped(data: bytes) -> tuple[tuple[int, int], int, int]:
+    """The places of the context engine id and of the PDU; raises ``RefusedError``. Only the default context is ours."""
     at, end = read_only(data, 0, len(data), SEQUENCE, "scoped pdu")
     engine = _octets(data, at, end, "context engine id", range(MAX_ENGINE_ID + 1))
     name = _octets(data, engine[1], end, "context name", range(256))
     if name[0] != name[1]:
         raise RefusedError(Fault.PDU, "another context")
-    return data[slice(*engine)], name[1], end
+    return engine, name[1], end
 
 
 def is_report(data: bytes, at: int) -> bool:
