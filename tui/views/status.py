@@ -8,7 +8,17 @@ from typing import Any
 from nms.i18n import N_, decimal, number
 from tui.methods import CauseRow, DeviceRow, EventRow, Overview
 from tui.views.times import clock, rfc3339, shown
-from tui.views.words import BULLETIN_STATES, EVENT_CAUSES, EVENTS, KINDS, SIGNS, STATES, cause_text, column
+from tui.views.words import (
+    BULLETIN_STATES,
+    EVENT_CAUSES,
+    EVENT_STATES,
+    EVENTS,
+    KINDS,
+    SIGNS,
+    STATES,
+    cause_text,
+    column,
+)
 
 Translate = Callable[[str], str]
 
@@ -48,7 +58,7 @@ def cause_line(cause: CauseRow, translate: Translate) -> str:
     """``Thiết bị 4G 23557-M01 mất kết nối từ 17:02:10: 9 thiết bị``."""
     text = cause_text(cause.cause if ":" in cause.cause else f"{cause.kind}:{cause.cause}", translate)
     text += " " + translate(N_("since {at}")).format(at=clock(cause.since))
-    if cause.kind == "device":
+    if cause.kind in ("device", "flapping"):
         return text
     return text + ": " + translate(N_("{count} devices lost because of it")).format(count=len(cause.devices))
 
@@ -63,7 +73,7 @@ def device_line(row: DeviceRow, translate: Translate) -> str:
 
 def event_line(row: EventRow, translate: Translate) -> str:
     """``17:00 01/10/2024  23557-L01  thiết bị  đang kết nối → mất kết nối (…)``."""
-    states = BULLETIN_STATES if row.kind.startswith("bulletin.") else STATES
+    states = BULLETIN_STATES if row.kind.startswith("bulletin.") else {**STATES, **EVENT_STATES}
     change = " → ".join(translate(states.get(part, part)) for part in (row.before, row.after) if part)
     said = EVENT_CAUSES.get(row.cause)
     cause = translate(said) if said else cause_text(row.cause, translate)

@@ -56,6 +56,7 @@ CAUSES: Mapping[str, str] = {
     "cell": N_("cell {name} lost"),
     "power": N_("mains lost in area {name}"),
     "device": N_("{name} lost"),
+    "flapping": N_("{name} comes and goes"),
 }
 FAULTS: Mapping[str, str] = {
     "battery_low": N_("battery low"),
@@ -65,8 +66,10 @@ FAULTS: Mapping[str, str] = {
     "rsrp_dbm": N_("weak 4G signal"),
     "temperature_c": N_("too hot"),
     "refused": N_("SNMP question refused"),
+    "flapping": N_("comes and goes"),
+    "timer": N_("off by timer"),
 }
-"""Metrics whose limits make a device degraded (the profiles' ``limits``), and an answer that is none."""
+"""What a state is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange answer."""
 
 RESULTS: Mapping[str, str] = {
     "heard": N_("heard"),
@@ -102,8 +105,10 @@ EVENTS: Mapping[str, str] = {
     "device.state": N_("device"),
     "device.online": N_("device online"),
     "device.offline": N_("device offline"),
-    "device.refused": N_("frame refused by the device"),
+    "device.refused": N_("frame refused"),
+    "device.trap": N_("word from the device"),
     "device.muted": N_("device silenced"),
+    "device.trap": N_("message from a device"),
     "alarm.opened": N_("alarm"),
     "alarm.acknowledged": N_("alarm acknowledged"),
     "alarm.cleared": N_("alarm over"),
@@ -118,7 +123,11 @@ EVENTS: Mapping[str, str] = {
     "self.task_failed": N_("part of the hub failed"),
     "self.inventory": N_("inventory read"),
     "self.broker": N_("MQTT broker"),
+    "self.shard": N_("part of the fleet"),
 }
+EVENT_STATES: Mapping[str, str] = {"polled": N_("polled"), "missed": N_("not polled")}
+"""What becomes of a part of the fleet."""
+
 EVENT_CAUSES: Mapping[str, str] = {"all-clear": N_("all-clear"), "late receipt": N_("a receipt came late")}
 
 INSIDE_SENTENCES = (
