@@ -38,8 +38,12 @@ class EventKind(StrEnum):
     DEVICE_OFFLINE = "device.offline"
     DEVICE_REFUSED = "device.refused"
     DEVICE_MUTED = "device.muted"
+    DEVICE_REPAIR = "device.repair"
+    DEVICE_MAINTENANCE = "device.maintenance"
+    DEVICE_TRAP = "device.trap"
     ALARM_OPENED = "alarm.opened"
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
+    ALARM_DUE = "alarm.due"
     ALARM_CLEARED = "alarm.cleared"
     BULLETIN_STATE = "bulletin.state"
     BULLETIN_STOPPED = "bulletin.stopped"
@@ -52,6 +56,7 @@ class EventKind(StrEnum):
     SELF_TASK_FAILED = "self.task_failed"
     SELF_INVENTORY = "self.inventory"
     SELF_BROKER = "self.broker"
+    SELF_SHARD = "self.shard"
 
 
 @dataclass(frozen=True, slots=True)

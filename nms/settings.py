@@ -66,7 +66,8 @@ class Shift:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a process of Loa must be told. Intervals and timeouts in seconds; ``overlay`` replaces the network's
-    first octet, ``clock`` moves time (demo and tests only). ``vault_password_file`` unlocks the inventory's secrets.
+    first octet, ``snmp_trap_port`` 0 takes no traps, ``clock`` moves time (demo and tests only).
+    ``vault_password_file`` unlocks the inventory's secrets.
     """
 
     inventory: Path
@@ -79,6 +80,7 @@ class Settings:
     mqtt_port: int
     snmp_bind: str
     snmp_port: int
+    snmp_trap_port: int
     snmp_interval: float
     snmp_timeout: float
     exporter_host: str
@@ -194,6 +196,7 @@ class _Option:
 
 
 _PORT = N_("give a port from 1 to 65535")
+_PORT_OR_NONE = N_("give a port from 1 to 65535, or 0 for none")
 _HOST = N_("give a host name or an address")
 _PATH = N_("give a path")
 _TIME = N_("give a duration such as 90s, 15m or 2h")
@@ -213,6 +216,7 @@ _OPTIONS: Mapping[str, _Option] = {
     "mqtt_port": _Option(_integer(1, 65535), _PORT, lambda state: 8883),
     "snmp_bind": _Option(_word, _HOST, lambda state: "0.0.0.0"),  # noqa: S104 (a client: devices are everywhere)
     "snmp_port": _Option(_integer(1, 65535), _PORT, lambda state: 161),
+    "snmp_trap_port": _Option(_integer(0, 65535), _PORT_OR_NONE, lambda state: 162),
     "snmp_interval": _Option(_duration, _TIME, lambda state: 60.0),
     "snmp_timeout": _Option(_duration, _TIME, lambda state: 2.0),
     "exporter_host": _Option(_word, _HOST, lambda state: "127.0.0.1"),

@@ -97,6 +97,7 @@ class World:
             "LOA_MQTT_PORT": str(self.mqtt_port),
             "LOA_SNMP_BIND": "127.0.0.1",
             "LOA_SNMP_PORT": str(self.snmp_port),
+            "LOA_SNMP_TRAP_PORT": "0",
             "LOA_SNMP_INTERVAL": self.poll,
             "LOA_SNMP_TIMEOUT": "1s",
             "LOA_EXPORTER_PORT": str(self.exporter_port),
