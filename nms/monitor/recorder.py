@@ -1,62 +1,150 @@
-"""Keeps what the monitor finds in the store: each device's state in one row, each change as an event."""
+"""Keeps what the monitor finds in the store: each device's state in one row, each change as an event, what somebody
+must deal with as an alarm, and what every SIM has used."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
+from nms.alarm_store import settle
+from nms.alarms import OF_HEALTH, SETTLE, Raised, of_health
 from nms.journal import EventKind, append
+from nms.monitor.cellular import Usage
 from nms.monitor.health import LOST, Health, State
 from nms.monitor.loop import Snapshot, StateChange
-from nms.store import DeviceStateRow, Store, StoreError
+from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError, from_milliseconds, to_milliseconds
 
 log = logging.getLogger("loa.monitor")
+
+LOOK_AGAIN: Final = timedelta(minutes=1)
+"""How often alarms are looked at while nothing new is raised: repairs fall due, people act."""
+
+USAGE_EVERY: Final = timedelta(minutes=5)
+"""How often what SIMs have used is written; nothing is counted twice after a restart."""
+
+TOLD: Final = ("state", "cause", "cell", "faults", "turns", "mains_lost")
+"""What of a device's health is written as soon as it changes."""
 
 
 class StoreRecorder:
     """The monitor's recorder. What the store does not take is kept and written with the next sweep: nothing is lost."""
 
-    def __init__(self, store: Store, known: Mapping[DeviceId, Health]) -> None:
+    def __init__(self, store: Store, known: Mapping[DeviceId, Health], settle: timedelta = SETTLE) -> None:
+        """``settle``: how long a single device or modem must be lost before it alarms."""
         self._store = store
+        self._settle = settle
         self._written = dict(known)
+        self._used: dict[str, Usage] = {}
         self._waiting: list[StateChange] = []
+        self._raised: frozenset[Raised] | None = None
+        self._alarms_at: datetime | None = None
+        self._usages_at: datetime | None = None
 
     def changed(self, events: Sequence[StateChange]) -> None:
         self._waiting += events
 
     def swept(self, snapshot: Snapshot) -> None:
-        """One transaction for the sweep's events and for the rows that are not as written."""
+        """One transaction for the sweep's events, the rows that are not as written, alarms and what SIMs have used."""
+        at = snapshot.at
         stale = {d: h for d, h in snapshot.healths.items() if not _same(self._written.get(d), h)}
-        if not stale and not self._waiting:
+        raised = frozenset(of_health(snapshot.healths, at, self._settle))
+        settling = raised != self._raised or _past(self._alarms_at, at, LOOK_AGAIN)
+        used = self._usages(snapshot)
+        if not (stale or self._waiting or settling or used):
             return
+
+        def write(session: Session) -> None:
+            _write(session, self._waiting, stale, snapshot)
+            for usage in used:
+                session.merge(_usage_row(usage))
+            if settling:
+                settle(session, OF_HEALTH, raised, at)
+
         try:
-            self._store.write_sync(lambda s: _write(s, self._waiting, stale, snapshot))
+            self._store.write_sync(write)
         except StoreError as error:
             log.error("%d changes wait for the store: %s", len(self._waiting), error)
             return
         self._waiting = []
         self._written.update(stale)
+        if settling:
+            self._raised, self._alarms_at = raised, at
+        if used:
+            self._used |= {usage.sim: usage for usage in used}
+            self._usages_at = at
+
+    def _usages(self, snapshot: Snapshot) -> tuple[Usage, ...]:
+        """The months that ended, and every few minutes the present ones that are not as written."""
+        if not snapshot.ended and not _past(self._usages_at, snapshot.at, USAGE_EVERY):
+            return ()
+        return (*snapshot.ended, *(u for u in snapshot.usages.values() if self._used.get(u.sim) != u))
 
 
 def restored(store: Store) -> dict[DeviceId, Health]:
     """Every device's health as it was last written."""
     rows = store.read_sync(lambda s: s.scalars(select(DeviceStateRow)).all())
-    return {DeviceId(r.device): _health(r) for r in rows}
+    return {DeviceId(r.device): health_of(r) for r in rows}
 
 
-def _health(row: DeviceStateRow) -> Health:
+def health_of(row: DeviceStateRow) -> Health:
     """A device is lost since its first silence, so that a restart of the hub does not begin its loss anew."""
-    state = State(row.state)
-    silent_since = row.since if state in LOST else None
-    return Health(state, row.since, row.cause or None, row.misses, row.cell, silent_since)
+    state, kept = State(row.state), row.memory
+    silent_since = row.since if state in LOST else _moment(kept, "silent_since")
+    return Health(
+        state=state,
+        since=row.since,
+        cause=row.cause or None,
+        misses=row.misses if silent_since else 0,
+        cell=row.cell,
+        silent_since=silent_since,
+        faults=tuple(kept.get("faults", ())),
+        turns=tuple(from_milliseconds(turn) for turn in kept.get("turns", ())),
+        flapping=kept.get("flapping", False),
+        heard_since=_moment(kept, "heard_since"),
+        mains_lost=_moment(kept, "mains_lost"),
+    )
+
+
+def _moment(kept: Mapping[str, Any], name: str) -> datetime | None:
+    return from_milliseconds(kept[name]) if kept.get(name) is not None else None
+
+
+def _memory(health: Health) -> dict[str, Any]:
+    """What health remembers besides its state, without what is not so."""
+    times = {name: getattr(health, name) for name in ("silent_since", "heard_since", "mains_lost")}
+    kept: dict[str, Any] = {name: to_milliseconds(at) for name, at in times.items() if at is not None}
+    if health.faults:
+        kept["faults"] = list(health.faults)
+    if health.turns:
+        kept["turns"] = [to_milliseconds(turn) for turn in health.turns]
+    return kept | ({"flapping": True} if health.flapping else {})
+
+
+def usages(store: Store) -> dict[str, Usage]:
+    """Every SIM's present month as it was last written."""
+    rows = store.read_sync(lambda s: s.scalars(select(SimUsageRow).order_by(SimUsageRow.month)).all())
+    names = Usage.__slots__
+    return {row.sim: Usage(**{name: getattr(row, name) for name in names}) for row in rows}
+
+
+def _usage_row(usage: Usage) -> SimUsageRow:
+    return SimUsageRow(**{name: getattr(usage, name) for name in Usage.__slots__})
+
+
+def _past(last: datetime | None, now: datetime, time: timedelta) -> bool:
+    """Whether ``time`` has gone by; a clock set back means yes."""
+    return last is None or abs(now - last) >= time
 
 
 def _same(before: Health | None, after: Health) -> bool:
-    return before is not None and (before.state, before.cause, before.cell) == (after.state, after.cause, after.cell)
+    """Whether the row says all that a restarted hub must know: a single miss may be forgotten, a turn may not."""
+    return before is not None and all(getattr(before, name) == getattr(after, name) for name in TOLD)
 
 
 def _write(
@@ -88,4 +176,5 @@ def _row(device: DeviceId, health: Health, snapshot: Snapshot) -> DeviceStateRow
         cell=health.cell,
         last_seen=snapshot.at if reading else None,
         reading=dict(reading.metrics) if reading else {},
+        memory=_memory(health),
     )

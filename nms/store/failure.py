@@ -73,7 +73,7 @@ def unusable(where: str) -> StoreError:
 
 
 def alone(where: str) -> StoreError:
-    message = N_("this store serves one process, and part of the fleet is for several")
+    message = N_("this store is for one process, which then does everything")
     fix = N_("set store to a PostgreSQL database: postgresql://user@host/database")
     return StoreError(Diagnostic("STO010", Place(where), message, fix))
 

@@ -332,6 +332,23 @@ class AuditRow(Base):
     hash: Mapped[str]
 
 
+class ShardRow(Base):
+    """Part ``part`` of the ``parts`` in which the fleet is polled, and ``holder``, the process that does it.
+
+    ``swept`` is when it last wrote what it found (when it was first missed, if it never did), ``missed`` since when
+    nothing is heard of it. ``stats`` are those of its last sweep.
+    """
+
+    __tablename__ = "shard"
+
+    parts: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    swept: Mapped[datetime]
+    holder: Mapped[str] = mapped_column(default="")
+    missed: Mapped[datetime | None] = mapped_column(default=None)
+    stats: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
 def add_once(session: Session, row: Base) -> bool:
     """Insert the row unless its primary key is already there. True if it was new; the row kept is the first one."""
     mapper = inspect(type(row))
