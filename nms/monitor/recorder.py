@@ -144,7 +144,7 @@ def _past(last: datetime | None, now: datetime, time: timedelta) -> bool:
 
 def _same(before: Health | None, after: Health) -> bool:
     """Whether the row says all that a restarted hub must know: a single miss may be forgotten, a turn may not."""
-    return before is not None and all(getattr(before, name) == getattr(after, name) for name in TOLD)
+    return before is after or (before is not None and all(getattr(before, n) == getattr(after, n) for n in TOLD))
 
 
 def _write(
@@ -161,20 +161,18 @@ def _write(
             cause=change.cause or "",
         )
     for device, health in rows.items():
-        session.merge(_row(device, health, snapshot))
+        _keep(session, device, health, snapshot)
 
 
-def _row(device: DeviceId, health: Health, snapshot: Snapshot) -> DeviceStateRow:
+def _keep(session: Session, device: DeviceId, health: Health, snapshot: Snapshot) -> None:
+    """The device's row as it is now; of a silent one its last reading stays."""
+    row = session.get(DeviceStateRow, device)
+    if row is None:
+        row = DeviceStateRow(device=device, state="", since=health.since, updated=snapshot.at)
+        session.add(row)
+    row.state, row.since, row.updated = str(health.state), health.since, snapshot.at
+    row.cause, row.misses, row.cell = health.cause or "", health.misses, health.cell
+    row.memory = _memory(health)
     reading = snapshot.reading(device)
-    return DeviceStateRow(
-        device=device,
-        state=str(health.state),
-        since=health.since,
-        updated=snapshot.at,
-        cause=health.cause or "",
-        misses=health.misses,
-        cell=health.cell,
-        last_seen=snapshot.at if reading else None,
-        reading=dict(reading.metrics) if reading else {},
-        memory=_memory(health),
-    )
+    if reading is not None:
+        row.last_seen, row.reading = snapshot.asked.get(device, snapshot.at), dict(reading.metrics)
