@@ -52,8 +52,8 @@ class Exchange(Protocol[V_co]):
         """What a datagram from the device means; ``now`` in seconds of a clock that never jumps."""
         ...
 
-    def timed_out(self) -> None:
-        """Nothing came in answer to the last message."""
+    def timed_out(self) -> Refused | None:
+        """Nothing came in answer to the last message; what that alone says about the device, if anything."""
         ...
 
 
@@ -112,4 +112,4 @@ class CommunityExchange(Generic[V]):
         return values
 
     def timed_out(self) -> None:
-        """The same message again."""
+        """The same message again: silence says nothing here."""

@@ -31,7 +31,7 @@ class Reading:
     metrics: Metrics
     odd: tuple[str, ...]
     rtt: float
-    octets: int = 0
+    octets: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Silence:
     """No answer to any try; ``reason`` says more when the network did ("Connection refused"), else "timeout"."""
 
     reason: str = "timeout"
-    octets: int = 0
+    octets: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Refusal:
     """Something answered, but not the question; the last reason."""
 
     reason: str
-    octets: int = 0
+    octets: int = field(default=0, compare=False)
 
 
 Outcome = Reading | Silence | Refusal

@@ -135,10 +135,12 @@ class UserExchange(Generic[V]):
             self._made = now
         return self._datagram
 
-    def timed_out(self) -> None:
+    def timed_out(self) -> Refused | None:
         """What could not prove itself is forgotten: an engine that is known is asked as before."""
-        if self.peer is not None and self._candidate is not None:
+        tried, plan = self._candidate, self._plan
+        if self.peer is not None and tried is not None:
             self._candidate, self._reason, self._datagram = None, "", b""
+        return _UNREAD if tried is not None and plan.flags & PRIV else None
 
     def take(self, datagram: bytes, now: float) -> Sequence[V] | Refused | Sign:
         peer, plan = self.peer, self._plan
@@ -295,6 +297,8 @@ class UserExchange(Generic[V]):
 
 _FORGED: Final = Refused(Fault.DIGEST, "the message's digest is wrong: forged, or made with another password")
 _REPLAYED: Final = Refused(Fault.TIME, "the message lies outside the time window: old, or repeated by somebody")
+# net-snmp does not answer what it cannot decrypt; a lost datagram is named so only if the device stays silent.
+_UNREAD: Final = Refused(Fault.DECRYPTION, "no answer once encrypted: wrong privacy password?")
 _REPORTS: Final = {
     1: (
         Fault.LEVEL,

@@ -17,7 +17,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter, time
 from typing import Final
 
@@ -43,6 +43,9 @@ PAUSE: Final = 0.05
 MAX_DATAGRAM: Final = 4096
 """Bytes read of one datagram; a longer one is cut off and therefore refused."""
 
+HEADERS: Final = 28
+"""Bytes that IP and UDP add to a datagram."""
+
 BURST: Final = 64
 """Requests sent between two looks at the socket."""
 
@@ -60,6 +63,7 @@ class _Ask:
         "exchange",
         "fault",
         "given_up",
+        "octets",
         "outcome",
         "queued",
         "reader",
@@ -78,11 +82,12 @@ class _Ask:
         self.fault: Silence | Refusal | None = None
         self.given_up = False
         self.queued = True
+        self.octets = 0
 
     def result(self) -> Outcome | None:
         """The outcome; for a device given up the reason known; None if the sweep was cancelled before."""
         if self.outcome is None and self.given_up:
-            return self.fault or Silence()
+            return replace(self.fault or Silence(), octets=self.octets)
         return self.outcome
 
 
@@ -263,7 +268,7 @@ class _Run:
         """Sends one request. An error of the network is kept as what is known about the device; False: try later."""
         for _ in range(2):
             try:
-                self._socket.sendto(ask.exchange.message(now), ask.destination)
+                ask.octets += HEADERS + self._socket.sendto(ask.exchange.message(now), ask.destination)
                 return True
             except BlockingIOError:
                 return False
@@ -294,10 +299,11 @@ class _Run:
 
     def _take(self, ask: _Ask, datagram: bytes) -> None:
         now = perf_counter()
+        ask.octets += HEADERS + len(datagram)
         answer = ask.exchange.take(datagram, now)
         if isinstance(answer, Refused):
             # Only an answer that cannot be forged ends the question: the true one is still awaited.
-            ask.fault = Refusal(str(answer))
+            ask.fault = Refusal(str(answer), ask.octets)
             if answer.final:
                 self._settle(ask, ask.fault)
         elif answer is Sign.STRAY:
@@ -306,7 +312,7 @@ class _Run:
             self._go_on(ask)
         else:
             metrics, odd = ask.reader.read(answer)
-            self._settle(ask, Reading(metrics, odd, now - ask.batch.sent))
+            self._settle(ask, Reading(metrics, odd, now - ask.batch.sent, ask.octets))
 
     def _go_on(self, ask: _Ask) -> None:
         """The device waits for the exchange's next message: it goes first, and is no retry."""
@@ -347,7 +353,9 @@ class _Run:
                     self._again(ask)
 
     def _again(self, ask: _Ask) -> None:
-        ask.exchange.timed_out()
+        refused = ask.exchange.timed_out()
+        if refused is not None and not isinstance(ask.fault, Refusal):
+            ask.fault = Refusal(str(refused))
         if ask.tries < self._tries:
             ask.queued = True
             self._queue.append(ask)
