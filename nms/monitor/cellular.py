@@ -257,8 +257,8 @@ class Signal(StrEnum):
 _CLASSES: Final = (Signal.EXCELLENT, Signal.GOOD, Signal.FAIR, Signal.POOR)
 
 _BOUNDS: Final[Mapping[str, tuple[tuple[float, float], tuple[float, float, float]]]] = {
-    "rsrp_dbm": ((-140.0, -44.0), (-80.0, -90.0, -100.0)),
-    "rsrq_db": ((-19.5, -3.0), (-10.0, -15.0, -20.0)),
+    "rsrp_dbm": ((-156.0, -44.0), (-80.0, -90.0, -100.0)),
+    "rsrq_db": ((-34.0, 2.5), (-10.0, -15.0, -20.0)),
     "sinr_db": ((-23.0, 40.0), (20.0, 13.0, 0.0)),
 }
 """Per metric the range that LTE modems report (RSRP and RSRQ: 3GPP TS 36.133 sections 9.1.4 and 9.1.7; SINR: TS 38.133
