@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
-from nms.alarms import Alarm, AlarmKind, Changes, Raised, update
+from nms.alarms import OF_HEALTH, SETTLE, Alarm, AlarmKind, Changes, Raised, of_health, update
 from nms.journal import EventKind, append, new_id
-from nms.monitor.health import Window
+from nms.monitor.health import Healths, Window
 from nms.store import AlarmRow, MaintenanceRow, RepairRow, Store
 
 NEWEST: Final = 500
 """Alarms of the past that are told at once."""
+
+LOOK_AGAIN: Final = timedelta(minutes=1)
+"""How often alarms are looked at while nothing new is raised: repairs fall due, people act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,33 @@ def open_maintenance(
         data = {"until": window.end.isoformat()}
         append(session, window.start, EventKind.DEVICE_MAINTENANCE, device, cause=window.reason, data=data)
     return row
+
+
+class AlarmKeeper:
+    """Remembers what health raised last, so that the store is asked only when something may have to change."""
+
+    def __init__(self, time: timedelta = SETTLE) -> None:
+        """``time``: how long a single device or modem must be lost before it alarms."""
+        self._time = time
+        self._raised: frozenset[Raised] = frozenset()
+        self._at: datetime | None = None
+
+    def wanted(self, healths: Healths, now: datetime) -> frozenset[Raised] | None:
+        """What to settle now; None while nothing is new and nothing can have fallen due."""
+        raised = frozenset(of_health(healths, now, self._time))
+        recent = self._at is not None and abs(now - self._at) < LOOK_AGAIN
+        return None if recent and raised == self._raised else raised
+
+    def settled(self, raised: frozenset[Raised], now: datetime) -> None:
+        """``raised`` is in the store."""
+        self._raised, self._at = raised, now
+
+    def keep(self, store: Store, healths: Healths, now: datetime) -> None:
+        """Settle the alarms of the whole fleet where nothing else is written with them."""
+        raised = self.wanted(healths, now)
+        if raised is not None:
+            store.write_sync(lambda s: settle(s, OF_HEALTH, raised, now))
+            self.settled(raised, now)
 
 
 class OpenedWork:

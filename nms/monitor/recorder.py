@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
-from nms.alarm_store import settle
-from nms.alarms import OF_HEALTH, SETTLE, Raised, of_health
+from nms.alarm_store import AlarmKeeper, settle
+from nms.alarms import OF_HEALTH
 from nms.journal import EventKind, append
 from nms.monitor.cellular import Usage
 from nms.monitor.health import LOST, Health, State
@@ -21,9 +21,6 @@ from nms.monitor.loop import Snapshot, StateChange
 from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError, from_milliseconds, to_milliseconds
 
 log = logging.getLogger("loa.monitor")
-
-LOOK_AGAIN: Final = timedelta(minutes=1)
-"""How often alarms are looked at while nothing new is raised: repairs fall due, people act."""
 
 USAGE_EVERY: Final = timedelta(minutes=5)
 """How often what SIMs have used is written; nothing is counted twice after a restart."""
@@ -35,15 +32,13 @@ TOLD: Final = ("state", "cause", "cell", "faults", "turns", "mains_lost")
 class StoreRecorder:
     """The monitor's recorder. What the store does not take is kept and written with the next sweep: nothing is lost."""
 
-    def __init__(self, store: Store, known: Mapping[DeviceId, Health], settle: timedelta = SETTLE) -> None:
-        """``settle``: how long a single device or modem must be lost before it alarms."""
+    def __init__(self, store: Store, known: Mapping[DeviceId, Health], alarms: AlarmKeeper | None = None) -> None:
+        """``alarms``: None where only a part of the fleet is seen, whose causes may lie outside it."""
         self._store = store
-        self._settle = settle
+        self._alarms = alarms
         self._written = dict(known)
         self._used: dict[str, Usage] = {}
         self._waiting: list[StateChange] = []
-        self._raised: frozenset[Raised] | None = None
-        self._alarms_at: datetime | None = None
         self._usages_at: datetime | None = None
 
     def changed(self, events: Sequence[StateChange]) -> None:
@@ -51,19 +46,18 @@ class StoreRecorder:
 
     def swept(self, snapshot: Snapshot) -> None:
         """One transaction for the sweep's events, the rows that are not as written, alarms and what SIMs have used."""
-        at = snapshot.at
+        at, keeper = snapshot.at, self._alarms
         stale = {d: h for d, h in snapshot.healths.items() if not _same(self._written.get(d), h)}
-        raised = frozenset(of_health(snapshot.healths, at, self._settle))
-        settling = raised != self._raised or _past(self._alarms_at, at, LOOK_AGAIN)
+        raised = keeper.wanted(snapshot.healths, at) if keeper is not None else None
         used = self._usages(snapshot)
-        if not (stale or self._waiting or settling or used):
+        if not (stale or self._waiting or used) and raised is None:
             return
 
         def write(session: Session) -> None:
             _write(session, self._waiting, stale, snapshot)
             for usage in used:
                 session.merge(_usage_row(usage))
-            if settling:
+            if raised is not None:
                 settle(session, OF_HEALTH, raised, at)
 
         try:
@@ -73,8 +67,8 @@ class StoreRecorder:
             return
         self._waiting = []
         self._written.update(stale)
-        if settling:
-            self._raised, self._alarms_at = raised, at
+        if keeper is not None and raised is not None:
+            keeper.settled(raised, at)
         if used:
             self._used |= {usage.sim: usage for usage in used}
             self._usages_at = at
