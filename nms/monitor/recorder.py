@@ -32,10 +32,10 @@ TOLD: Final = ("state", "cause", "cell", "faults", "turns", "mains_lost")
 class StoreRecorder:
     """The monitor's recorder. What the store does not take is kept and written with the next sweep: nothing is lost."""
 
-    def __init__(self, store: Store, known: Mapping[DeviceId, Health], alarms: AlarmKeeper | None = None) -> None:
-        """``alarms``: None where only a part of the fleet is seen, whose causes may lie outside it."""
+    def __init__(self, store: Store, known: Mapping[DeviceId, Health], alarms: bool = True) -> None:
+        """``alarms``: False where only a part of the fleet is seen, whose causes may lie outside it."""
         self._store = store
-        self._alarms = alarms
+        self._alarms = AlarmKeeper() if alarms else None
         self._written = dict(known)
         self._used: dict[str, Usage] = {}
         self._waiting: list[StateChange] = []
