@@ -70,13 +70,13 @@ def kill(world: World, names: Iterable[str]) -> None:
         world.kill(name)
 
 
-def router(world: World) -> tuple[str, tuple[str, ...]]:
-    """The modem that most devices in use hang on, and those devices."""
+def router(world: World, avoid: str = "") -> tuple[str, tuple[str, ...]]:
+    """The modem (not ``avoid``) that most devices in use hang on, and those devices."""
     network = world.network()
     used = {d.id for d in network.devices_on(network.on(date.min))}
     modems = [m.id for m in network.devices.values() if m.kind is DeviceKind.MODEM and m.id in used]
     behind = {m: tuple(sorted(set(network.behind(m)) & used)) for m in modems}
-    best = max(modems, key=lambda m: (len(behind[m]), m))
+    best = max((m for m in modems if m != avoid), key=lambda m: (len(behind[m]), m))
     return best, behind[best]
 
 

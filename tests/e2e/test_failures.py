@@ -128,7 +128,7 @@ def test_a_cell_is_the_one_cause_of_all_that_is_on_it_and_heals_in_one_sweep(wel
 
 
 def test_a_hub_that_was_killed_knows_what_is_lost_and_since_when(well: World) -> None:
-    modem, behind = router(well)
+    modem, behind = router(well, avoid=router(well)[0])  # one that fails in every test would be flapping
     name, _ = cell(well, avoid={modem, *behind})
     well.fleet(fail=[modem])
     well.fleet(fail_cell=name)
