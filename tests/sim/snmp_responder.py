@@ -1,4 +1,4 @@
-"""SNMPv2c agents on many addresses of 127/8 from one socket. Shares no code with the poll engine it answers.
+"""SNMP agents on many addresses of 127/8 from one socket. Shares no code with the poll engine it answers.
 
 A wrong community, an unknown address, anything that is not a well-formed GET: silence, as real agents do.
 """
@@ -9,8 +9,13 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Protocol
+
+from tests.sim.asn1_bytes import dotted, number, object_id, take, text, tlv
+from tests.sim.snmp_v3 import Login, SecureAgents
+
+__all__ = ["Agent", "Counts", "Question", "Responder", "bind", "read_get", "response"]
+__all__ += ["number", "object_id", "text", "tlv"]
 
 IP_PKTINFO: Final = 8
 SO_BINDTODEVICE: Final = 25
@@ -40,75 +45,21 @@ class Question:
     oids: tuple[str, ...]
 
 
-def tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    octets = size.to_bytes(2 if size > 0xFF else 1, "big")
-    return bytes((tag, 0x80 + len(octets))) + octets + content
-
-
-def number(value: int, tag: int = 0x02) -> bytes:
-    """INTEGER by default; 0x41 Counter32, 0x42 Gauge32, 0x43 TimeTicks, 0x46 Counter64."""
-    return tlv(tag, value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True))
-
-
-def text(value: str) -> bytes:
-    return tlv(0x04, value.encode())
-
-
-@lru_cache(maxsize=4096)
-def object_id(dotted: str) -> bytes:
-    first, second, *rest = (int(part) for part in dotted.split("."))
-    content = bytearray()
-    for arc in (40 * first + second, *rest):
-        octets = [arc % 128]
-        while arc >= 128:
-            arc //= 128
-            octets.insert(0, 128 + arc % 128)
-        content += bytes(octets)
-    return tlv(0x06, bytes(content))
-
-
-def _take(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Start and stop of the content of a TLV that must have this tag; ValueError or IndexError otherwise."""
-    if data[at] != tag:
-        raise ValueError("unexpected tag")
-    size, start = data[at + 1], at + 2
-    if size >= 0x80:
-        count = size - 0x80
-        size, start = int.from_bytes(data[start : start + count], "big"), start + count
-    if start + size > len(data):
-        raise ValueError("cut off")
-    return start, start + size
-
-
-def _dotted(content: bytes) -> str:
-    arcs, arc = [], 0
-    for octet in content:
-        arc = arc * 128 + octet % 128
-        if octet < 128:
-            arcs.append(arc)
-            arc = 0
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
-
-
 def read_get(data: bytes) -> Question:
     """A SNMPv2c GET; ValueError or IndexError for anything else."""
-    start, _ = _take(data, 0, 0x30)
-    version = _take(data, start, 0x02)
+    start, _ = take(data, 0, 0x30)
+    version = take(data, start, 0x02)
     if data[slice(*version)] != b"\x01":
         raise ValueError("not SNMPv2c")
-    community = _take(data, version[1], 0x04)
-    at, _ = _take(data, community[1], 0xA0)
-    request_id = _take(data, at, 0x02)
-    at = _take(data, _take(data, request_id[1], 0x02)[1], 0x02)[1]
-    at, end = _take(data, at, 0x30)
+    community = take(data, version[1], 0x04)
+    at, _ = take(data, community[1], 0xA0)
+    request_id = take(data, at, 0x02)
+    at = take(data, take(data, request_id[1], 0x02)[1], 0x02)[1]
+    at, end = take(data, at, 0x30)
     oids = []
     while at < end:
-        start, at = _take(data, at, 0x30)
-        oids.append(_dotted(data[slice(*_take(data, start, 0x06))]))
+        start, at = take(data, at, 0x30)
+        oids.append(dotted(data[slice(*take(data, start, 0x06))]))
     return Question(data[slice(*community)], data[slice(*request_id)], request_id[0], tuple(oids))
 
 
@@ -121,6 +72,14 @@ def response(question: Question, values: Sequence[bytes]) -> tuple[bytes, bytes]
     whole = tlv(0x30, b"\x02\x01\x01" + tlv(0x04, question.community) + pdu)
     tail = len(bindings) + 6
     return whole[: -tail - len(question.request_id)], whole[-tail:]
+
+
+def _version(datagram: bytes) -> int:
+    """What stands where a message has its version; -1 if it is too short for one."""
+    if len(datagram) < 8:
+        return -1
+    size = datagram[1]
+    return datagram[4 if size < 0x80 else min(size - 0x80, 2) + 4]
 
 
 def bind(port: int) -> socket.socket:
@@ -137,7 +96,12 @@ def bind(port: int) -> socket.socket:
 class Responder:
     """Answers for ``agents`` (by packed address). An answer is encoded once per device, question and period."""
 
-    def __init__(self, sock: socket.socket, community: bytes, period: Callable[[], int]) -> None:
+    def __init__(
+        self, sock: socket.socket, community: bytes, period: Callable[[], int], login: Login | None = None
+    ) -> None:
+        """``login``: agents answer SNMPv3 as well, to this user; ``lose``: every so many-th answer is lost, 0 none."""
+        self.lose = 0
+        self._secure = None if login is None else SecureAgents(login)
         self.agents: Mapping[bytes, Agent] = {}
         self.counts = Counts()
         self._socket = sock
@@ -161,6 +125,8 @@ class Responder:
                 counts.ignored += 1
                 continue
             counts.answered += 1
+            if self.lose and counts.answered % self.lose == 0:
+                continue
             with contextlib.suppress(OSError):
                 send(answer, ancillary, 0, source)
         self._socket.close()
@@ -171,7 +137,10 @@ class Responder:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", ("127.0.0.1", self._socket.getsockname()[1]))
 
-    def _answer(self, address: bytes, agent: Agent, datagram: bytes) -> tuple[bytes, bytes, bytes] | None:
+    def _answer(self, address: bytes, agent: Agent, datagram: bytes) -> Sequence[bytes] | None:
+        if self._secure is not None and _version(datagram) == 3:
+            answer = self._secure.answer(address, agent.values, datagram, self._period())
+            return None if answer is None else (answer,)
         at = self._id_at.get(len(datagram), 0)
         shape = datagram[:at] + datagram[at + 4 :]
         question = self._questions.get(shape)

@@ -258,7 +258,9 @@ def read_integer(data: bytes, at: int, end: int, low: int = -0x80000000) -> tupl
     return bounded(data, start, stop, low, 0x7FFFFFFF), start, stop
 
 
-def read_answer(data: bytes, at: int, end: int, question: Question[V]) -> tuple[int, Sequence[V], Places] | DecodeError:
+def read_answer(
+    data: bytes, at: int, end: int, question: Question[V]
+) -> tuple[int, tuple[V, ...], Places] | DecodeError:
     """Request id, what a Response PDU says, and its variable places with that of the id first."""
     request_id: int | None = None
     try:
@@ -273,12 +275,12 @@ def read_answer(data: bytes, at: int, end: int, question: Question[V]) -> tuple[
         values, places = question.bindings(data, at, end)
     except RefusedError as refused:
         return DecodeError(refused.fault, str(refused), request_id)
-    return request_id, values, ((INTEGER, start, stop), *places)
+    return request_id, tuple(values), ((INTEGER, start, stop), *places)
 
 
 def read_community_answer(
     datagram: bytes, community: bytes, question: Question[V]
-) -> tuple[int, Sequence[V], Places] | DecodeError:
+) -> tuple[int, tuple[V, ...], Places] | DecodeError:
     """As ``read_answer``, of a whole SNMPv2c message."""
     try:
         at, end = _message(datagram, community)
@@ -299,4 +301,4 @@ def decode_response(datagram: bytes, request: Request, hint: Layout | None = Non
     if isinstance(answer, DecodeError):
         return answer
     request_id, values, places = answer
-    return Response(request_id, tuple(values), request.layouts.of(datagram, places))
+    return Response(request_id, values, request.layouts.of(datagram, places))

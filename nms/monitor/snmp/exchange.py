@@ -6,7 +6,6 @@ Here with SNMPv2c, where one message gets one answer.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar, cast
@@ -40,15 +39,16 @@ class Refused:
 
 
 class Exchange(Protocol[V_co]):
-    """One question to one device."""
+    """One question to one device; ``learnt``: it has something to remember for the next one."""
 
     request_id: int
+    learnt: bool
 
     def message(self, now: float) -> bytes:
         """The datagram to send now; the same one until it is answered or too old."""
         ...
 
-    def take(self, datagram: bytes, now: float) -> Sequence[V_co] | Refused | Sign:
+    def take(self, datagram: bytes, now: float) -> tuple[V_co, ...] | Refused | Sign:
         """What a datagram from the device means; ``now`` in seconds of a clock that never jumps."""
         ...
 
@@ -87,18 +87,19 @@ class CommunityPlan(Generic[V]):
 class CommunityExchange(Generic[V]):
     """SNMPv2c: one message, one answer."""
 
-    __slots__ = ("_plan", "layout", "request_id")
+    __slots__ = ("_plan", "hints", "learnt", "request_id")
 
-    def __init__(self, plan: CommunityPlan[V], request_id: int, layout: Layout | None = None) -> None:
+    def __init__(self, plan: CommunityPlan[V], request_id: int, hints: Layout | None = None) -> None:
         self._plan = plan
         self.request_id = request_id
-        self.layout = layout
+        self.hints = hints
+        self.learnt = False
 
     def message(self, now: float) -> bytes:
         return self._plan.head + self.request_id.to_bytes(4, "big") + self._plan.tail
 
-    def take(self, datagram: bytes, now: float) -> Sequence[V] | Refused | Sign:
-        if self.layout is not None and (raw := self.layout.read(datagram)) is not None:
+    def take(self, datagram: bytes, now: float) -> tuple[V, ...] | Refused | Sign:
+        if self.hints is not None and (raw := self.hints.read(datagram)) is not None:
             return cast("tuple[V, ...]", raw[1]) if raw[0] == self.request_id else Sign.STRAY
         plan = self._plan
         answer = read_community_answer(datagram, plan.community, plan.question)
@@ -108,7 +109,8 @@ class CommunityExchange(Generic[V]):
         if request_id != self.request_id:
             return Sign.STRAY
         if plan.question.fixed:
-            self.layout = plan.layouts.of(datagram, places)
+            self.hints = plan.layouts.of(datagram, places)
+            self.learnt = True
         return values
 
     def timed_out(self) -> None:

@@ -22,10 +22,11 @@ Asking = CommunityExchange[Value] | UserExchange[Value]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
+class Plan:
     """What devices of one profile and security share; ``hints``: the layouts of each device's last answer."""
 
     profile: Profile
+    security: Security
     reader: Reader
     wire: CommunityPlan[Value] | UserPlan[Value]
     hints: dict[DeviceId, Any] = field(default_factory=dict)
@@ -36,40 +37,38 @@ class Plans:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._plans: dict[tuple[Security, str], _Plan] = {}
+        self._plans: dict[tuple[Security, str], Plan] = {}
+        self._last: Plan | None = None
         self._salts = count(secrets.randbits(64))
 
-    def exchange(self, target: Target, request_id: int) -> tuple[Asking, Reader]:
-        plan = self._plan(target)
-        wire, hints = plan.wire, plan.hints.get(target.device)
-        if isinstance(wire, CommunityPlan):
-            return CommunityExchange(wire, request_id, hints), plan.reader
-        return UserExchange(wire, request_id, self._engines.peer(target.device, wire.user), hints), plan.reader
-
-    def _plan(self, target: Target) -> _Plan:
-        key = (target.security, target.profile.name)
-        plan = self._plans.get(key)
-        if plan is None or plan.profile is not target.profile:
-            plan = self._plans[key] = self._make(target.security, target.profile)
+    def plan(self, target: Target) -> Plan:
+        """The plan of this target; neighbours mostly share one, and finding it anew would cost more than asking."""
+        plan = self._last
+        if plan is None or plan.profile is not target.profile or plan.security is not target.security:
+            key = (target.security, target.profile.name)
+            plan = self._plans.get(key)
+            if plan is None or plan.profile is not target.profile:
+                plan = self._plans[key] = self._make(target.security, target.profile)
+            self._last = plan
         return plan
 
-    def _make(self, security: Security, profile: Profile) -> _Plan:
+    def _make(self, security: Security, profile: Profile) -> Plan:
         get = Get(profile.oids)
         if isinstance(security, Community):
-            return _Plan(profile, Reader(profile), CommunityPlan(security, get))
-        return _Plan(profile, Reader(profile), UserPlan(security, get, self._salts))
+            return Plan(profile, security, Reader(profile), CommunityPlan(security, get))
+        return Plan(profile, security, Reader(profile), UserPlan(security, get, self._salts))
 
-    def remember(self, target: Target, exchange: Asking) -> None:
+    def exchange(self, device: DeviceId, plan: Plan, request_id: int) -> Asking:
+        wire, hints = plan.wire, plan.hints.get(device)
+        if isinstance(wire, CommunityPlan):
+            return CommunityExchange(wire, request_id, hints)
+        return UserExchange(wire, request_id, self._engines.peer(device, wire.user), hints)
+
+    def remember(self, device: DeviceId, plan: Plan, exchange: Asking) -> None:
         """What the device's answer taught."""
-        plan = self._plan(target)
-        if isinstance(exchange, CommunityExchange):
-            if exchange.layout is not None:
-                plan.hints[target.device] = exchange.layout
-            return
-        if exchange.hints is not None:
-            plan.hints[target.device] = exchange.hints
-        if exchange.peer is not None and exchange.peer.proven:
-            self._engines.learn(target.device, exchange.peer)
+        plan.hints[device] = exchange.hints
+        if isinstance(exchange, UserExchange) and exchange.peer is not None and exchange.peer.proven:
+            self._engines.learn(device, exchange.peer)
 
     def keep(self) -> None:
         """Gives the memory of engines what is new."""

@@ -8,7 +8,7 @@ the exchange with a refusal that says so, and the next one asks as usual.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final, Generic, TypeVar, cast
 
 from nms.monitor.snmp.asn1 import OCTETS, Fault, Oid, RefusedError, encode_integer, encode_tlv, oid_text
@@ -105,6 +105,7 @@ class UserExchange(Generic[V]):
         "_reason",
         "_steps",
         "hints",
+        "learnt",
         "peer",
         "request_id",
     )
@@ -122,6 +123,7 @@ class UserExchange(Generic[V]):
         self._asked = (0, 0)
         self._reason = ""
         self._steps = 0
+        self.learnt = False
 
     def message(self, now: float) -> bytes:
         if not self._datagram or now - self._made > FRESH:
@@ -142,7 +144,7 @@ class UserExchange(Generic[V]):
             self._candidate, self._reason, self._datagram = None, "", b""
         return _UNREAD if tried is not None and plan.flags & PRIV else None
 
-    def take(self, datagram: bytes, now: float) -> Sequence[V] | Refused | Sign:
+    def take(self, datagram: bytes, now: float) -> tuple[V, ...] | Refused | Sign:
         peer, plan = self.peer, self._plan
         if self.hints is None or self._candidate is not None or peer is None:
             return self._take_strictly(datagram, now)
@@ -166,7 +168,7 @@ class UserExchange(Generic[V]):
         self._datagram = b""
         return cast("tuple[V, ...]", inside[1][1:])
 
-    def _take_strictly(self, datagram: bytes, now: float) -> Sequence[V] | Refused | Sign:
+    def _take_strictly(self, datagram: bytes, now: float) -> tuple[V, ...] | Refused | Sign:
         try:
             message = read_message(datagram)
             if message.msg_id != self.request_id:
@@ -179,7 +181,7 @@ class UserExchange(Generic[V]):
         known = (self._candidate, self.peer)
         return next((peer for peer in known if peer is not None and peer.engine_id == message.engine_id), None)
 
-    def _understand(self, message: Message, datagram: bytes, now: float) -> Sequence[V] | Refused | Sign:
+    def _understand(self, message: Message, datagram: bytes, now: float) -> tuple[V, ...] | Refused | Sign:
         """Verify, decrypt, then read: nothing of the message is believed in another order."""
         plan, peer = self._plan, self._peer_of(message)
         refused = self._verify(message, peer, datagram)
@@ -231,11 +233,11 @@ class UserExchange(Generic[V]):
         level = _LEVELS[message.flags & (AUTH | PRIV)]
         return Refused(Fault.LEVEL, f"{self._plan.user.level} was asked, {level} answered")
 
-    def _believe(self, peer: Peer, values: Sequence[V]) -> Sequence[V] | Refused:
+    def _believe(self, peer: Peer, values: tuple[V, ...]) -> tuple[V, ...] | Refused:
         """The answer of an engine that has proven itself; one that had to be learnt anew is named this once."""
         self._datagram = b""
         reason = self._reason if peer is self._candidate else ""
-        self.peer, self._candidate, self._reason = peer, None, ""
+        self.peer, self._candidate, self._reason, self.learnt = peer, None, "", True
         return Refused(Fault.ENGINE, reason, final=True) if reason else values
 
     # --- reports

@@ -21,12 +21,11 @@ from dataclasses import dataclass, replace
 from time import perf_counter, time
 from typing import Final
 
-from nms.monitor.readings import Reader
 from nms.monitor.snmp.ber import FIRST_ID
 from nms.monitor.snmp.exchange import Refused, Sign
 from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
 from nms.monitor.snmp.peers import EngineMemory, Engines
-from nms.monitor.snmp.plans import Asking, Plans
+from nms.monitor.snmp.plans import Asking, Plan, Plans
 
 __all__ = ["Outcome", "Reading", "Refusal", "Silence", "Sweep", "SweepStats", "Sweeper", "Target"]
 
@@ -65,17 +64,17 @@ class _Ask:
         "given_up",
         "octets",
         "outcome",
+        "plan",
         "queued",
-        "reader",
         "target",
         "tries",
     )
 
-    def __init__(self, target: Target, exchange: Asking, reader: Reader) -> None:
+    def __init__(self, target: Target, plan: Plan, exchange: Asking) -> None:
         self.target = target
         self.destination = (target.address, target.port)
         self.exchange = exchange
-        self.reader = reader
+        self.plan = plan
         self.tries = 0
         self.batch = _UNSENT
         self.outcome: Outcome | None = None
@@ -173,7 +172,8 @@ class Sweeper:
             run.go(cancelled)
         seconds, dropped = perf_counter() - began, self.dropped - before
         for ask in asks:
-            self._plans.remember(ask.target, ask.exchange)
+            if ask.exchange.learnt:
+                self._plans.remember(ask.target.device, ask.plan, ask.exchange)
         self._plans.keep()
         outcomes = {ask.target.device: outcome for ask in asks if (outcome := ask.result()) is not None}
         stats = SweepStats(
@@ -192,8 +192,11 @@ class Sweeper:
 
     def _asks(self, targets: Sequence[Target]) -> list[_Ask]:
         first = FIRST_ID + secrets.randbelow((1 << 31) - FIRST_ID - len(targets))
-        exchange = self._plans.exchange
-        return [_Ask(target, *exchange(target, request_id)) for request_id, target in enumerate(targets, first)]
+        plans, asks = self._plans, []
+        for request_id, target in enumerate(targets, first):
+            plan = plans.plan(target)
+            asks.append(_Ask(target, plan, plans.exchange(target.device, plan, request_id)))
+        return asks
 
 
 class _Run:
@@ -301,18 +304,18 @@ class _Run:
         now = perf_counter()
         ask.octets += HEADERS + len(datagram)
         answer = ask.exchange.take(datagram, now)
-        if isinstance(answer, Refused):
+        if isinstance(answer, tuple):
+            metrics, odd = ask.plan.reader.read(answer)
+            self._settle(ask, Reading(metrics, odd, now - ask.batch.sent, ask.octets))
+        elif isinstance(answer, Refused):
             # Only an answer that cannot be forged ends the question: the true one is still awaited.
             ask.fault = Refusal(str(answer), ask.octets)
             if answer.final:
                 self._settle(ask, ask.fault)
         elif answer is Sign.STRAY:
             self.stray += 1
-        elif answer is Sign.AGAIN:
-            self._go_on(ask)
         else:
-            metrics, odd = ask.reader.read(answer)
-            self._settle(ask, Reading(metrics, odd, now - ask.batch.sent, ask.octets))
+            self._go_on(ask)
 
     def _go_on(self, ask: _Ask) -> None:
         """The device waits for the exchange's next message: it goes first, and is no retry."""
