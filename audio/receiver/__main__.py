@@ -25,6 +25,7 @@ from audio.receiver.player import FileOutput, NullOutput, Player
 from audio.receiver.report import state_topic
 from audio.receiver.sound import warm_up
 from audio.receiver.stage import Stage
+from audio.receiver.status import StatusFile, status_path
 from audio.receiver.trust import topics
 
 PR_SET_PDEATHSIG = 1
@@ -84,14 +85,15 @@ def _play(
         agent = Agent(config.device, time, journal, held, cache, stage, link)
         will = DeviceState(config.device, online=False, at=time.now())
         link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
-        _loop(agent, inbox, time)
+        _loop(agent, inbox, time, StatusFile(status_path(config.state)))
         agent.stop()
 
 
-def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime) -> None:
+def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime, status: StatusFile) -> None:
     """Everything that waits is taken in before the next step, so that the newest documents decide."""
     while True:
         wake = agent.step()
+        status.keep(agent.playing, agent.status)
         try:
             event = inbox.get(timeout=max(wake - time.now(), 0) / 1000)
             while not isinstance(event, Stop):

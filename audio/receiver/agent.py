@@ -20,6 +20,7 @@ from audio.receiver.link import Connection, Message
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError
 from audio.receiver.stage import Stage
+from audio.receiver.status import Fault, State, Status, temperature
 from audio.receiver.trust import BAD_CONTENT, topics
 from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
 
@@ -140,6 +141,28 @@ class Agent:
             return self._wake
         return now if on_air is None else max(now, on_air.began)
 
+    @property
+    def playing(self) -> str:
+        """The airing on the air, or nothing."""
+        return self._stage.on_air.play.airing if self._stage.on_air else ""
+
+    def status(self) -> Status:
+        """What the device tells whoever looks after machines."""
+        on_air, level = self._stage.on_air, self._stage.level
+        faults = Fault.SOUND * bool(self._stage.failure) | Fault.CLOCK * (not self._time.synchronised)
+        quiet = State.FAULT if self._stage.failure else State.IDLE
+        return Status(
+            state=State.PLAYING if on_air else quiet,
+            airing=self.playing,
+            level=None if level is None else round(level * 10),
+            cache=sum(self._cache.path(content).stat().st_size for content in self._cache.held) // 1024,
+            clock_error=self._time.error,
+            volume=on_air.volume if on_air else self._ceiling(self._time.now()),
+            temperature=temperature(),
+            refused=sum(self._held.refused.values()),
+            faults=faults,
+        )
+
     def stop(self) -> None:
         """Silence, everything recorded, goodbye said."""
         if self._stage.on_air is not None:
@@ -220,12 +243,14 @@ class Agent:
 
     def _volume(self, bulletin: Bulletin, order: Order | None, at: int) -> int:
         """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's."""
-        policy = self._held.policy
         if order is not None and order.kind is NowKind.EMERGENCY:
-            return min(bulletin.volume, policy.ceilings.emergency)
+            return min(bulletin.volume, self._held.policy.ceilings.emergency)
+        return min(bulletin.volume, self._ceiling(at))
+
+    def _ceiling(self, at: int) -> int:
+        policy = self._held.policy
         minute = (at // MINUTE + policy.utc_offset) % (24 * 60)
-        early = minute < policy.ceilings.early_until
-        return min(bulletin.volume, policy.ceilings.early if early else policy.ceilings.day)
+        return policy.ceilings.early if minute < policy.ceilings.early_until else policy.ceilings.day
 
     def _note(self, decision: Decision, at: int) -> None:
         """Remembers what keeps each due item from beginning, for the receipt it gets if its chance passes."""
@@ -305,7 +330,7 @@ class Agent:
             self._device,
             online=True,
             at=now,
-            playing=on_air.play.airing if on_air else "",
+            playing=self.playing,
             bulletin=on_air.play.bulletin.id if on_air else "",
             programme=self._held.programme,
             cached=self._cache.held,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from audio.documents import Receipt, Result
 from audio.receiver.clock import DeviceTime
-from audio.receiver.journal import Journal, uuid7
+from audio.receiver.journal import Journal, level, uuid7
 from audio.receiver.player import Heard
 from audio.receiver.sound import BLOCK, PER_MS, Round, blocks, primed
 from audio.timetable import Play
@@ -44,6 +44,7 @@ class OnAir:
     play: Play
     began: int
     ends: int
+    volume: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Stage:
         self._ready: _Ready | None = None
         self._progress = 0
         self.on_air: OnAir | None = None
+        self.failure = ""
+        """Why the last sound ended early by a fault of ours; empty if it did not."""
         if journal.open is not None:
             journal.end(Result.PARTIAL, "restart", True, time.now())
 
@@ -83,19 +86,26 @@ class Stage:
         self._journal.begin(self._receipt(play, began))
         now = self._time.now()
         self._player.start(ready.source, began, now - began)
-        self.on_air = OnAir(play, began, began + remains)
+        self.on_air = OnAir(play, began, began + remains, what.volume)
         self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
+
+    @property
+    def level(self) -> float | None:
+        """Mean level of what sounds, dB below full scale; None in silence."""
+        heard = self._player.heard
+        return level(heard.samples, heard.energy) if self.on_air is not None else None
 
     def follow(self, now: int) -> None:
         """Closes what has come to its end, or records how far it has got."""
         if self.on_air is None:
             return
         if self._player.done:
-            failure = self._player.heard.failure
+            failure = self.failure = self._player.heard.failure
             self.close(Result.PARTIAL if failure else Result.PLAYED, failure, cut=False)
         elif now > self.on_air.ends + STALLED:
-            self.close(Result.PARTIAL, "output stalled", cut=False)
+            self.failure = "output stalled"
+            self.close(Result.PARTIAL, self.failure, cut=False)
         elif now >= self._progress + PROGRESS:
             self._progress = now
             heard = self._player.heard
