@@ -13,10 +13,12 @@ from inventory.diagnostics import Diagnostic
 from inventory.model import Device, DeviceId, Network, Sim
 from inventory.overlay import address
 from nms.monitor.health import Member
+from nms.monitor.limits import Limits, limits_of
 from nms.monitor.profiles import Profile
 from nms.monitor.schedule import Rule, budget
 from nms.monitor.snmp.outcome import Target
 from nms.monitor.snmp.usm import Security
+from nms.monitor.windows import planned
 
 LOOPBACK: Final = 127
 """An overlay in this network never leaves the machine and costs nobody anything."""
@@ -38,6 +40,7 @@ class Fleet:
 
     targets: Mapping[DeviceId, Target]
     members: Mapping[DeviceId, Member]
+    limits: Mapping[DeviceId, Limits]
     rules: Mapping[DeviceId, Rule]
     sims: Mapping[DeviceId, Sim]
     diagnostics: tuple[Diagnostic, ...]
@@ -56,11 +59,13 @@ def fleet_of(network: Network, on: date, profiles: Mapping[str, Profile], settin
         d.id: Target(d.id, address(d.id, settings.octet), settings.port, settings.security, profiles[d.profile])
         for d in known
     }
+    work = planned(network, on)
     return Fleet(
         targets=MappingProxyType(targets),
-        members=MappingProxyType({d.id: Member(d.uplink, d.power_area, off=d.off) for d in known}),
+        members=MappingProxyType({d.id: Member(d.uplink, d.power_area, work.get(d.id, ()), d.off) for d in known}),
+        limits=MappingProxyType({d.id: limits_of(profiles[d.profile], d.limits) for d in known}),
         rules=MappingProxyType(_rules(known, network, on, settings)),
-        sims=MappingProxyType({d.id: d.sim for d in known if d.sim is not None}),
+        sims=MappingProxyType({d.id: d.sim for d in known if d.sim is not None and (d.sim.iccid or d.sim.number)}),
         diagnostics=tuple(_unknown(d, profiles) for d in devices if d.profile not in profiles),
     )
 

@@ -31,6 +31,7 @@ from nms.monitor.health import (
     assess,
     causes,
 )
+from nms.monitor.limits import Limits, faults
 from nms.monitor.profiles import Profile
 from nms.monitor.schedule import Slot
 from nms.monitor.snmp.outcome import Outcome, Reading, Refusal, Silence, Sweep, SweepStats, Target
@@ -97,11 +98,14 @@ class Asker(Protocol):
     def sweep(self, targets: Sequence[Target], cancelled: Callable[[], bool]) -> Sweep: ...
 
 
-def observe(outcome: Outcome, profile: Profile) -> Observation:
+def observe(outcome: Outcome, limits: Limits, before: Health | None) -> Observation:
     """What an outcome says about health: exceeded limits by name; a refused answer is a fault, but it is an answer."""
     if isinstance(outcome, Reading):
-        cell = outcome.metrics.get("cell")
-        return Observation(True, cell if isinstance(cell, str) else None, profile.exceeded(outcome.metrics))
+        cell, mains = outcome.metrics.get("cell"), outcome.metrics.get("mains")
+        found = faults(limits, outcome.metrics, before.faults if before else ())
+        return Observation(
+            True, cell if isinstance(cell, str) else None, found, mains if isinstance(mains, bool) else None
+        )
     if isinstance(outcome, Refusal):
         return Observation(True, None, (f"refused: {outcome.reason}",))
     return Observation(False)
@@ -217,6 +221,10 @@ class Monitor:
         """A turn that asks the whole fleet; None if it was cancelled."""
         return self._turn(self._fleet, whole=True)
 
+    def turn(self) -> Snapshot | None:
+        """A turn that asks whoever is due, and whom that makes worth asking; None if it was cancelled."""
+        return self._turn(self._fleet)
+
     def run(self) -> None:
         """A turn every second or so until ``stop``; one that takes longer is followed by the next at once."""
         pause = min(TURN, self._settings.interval)
@@ -225,7 +233,7 @@ class Monitor:
             began = monotonic()
             judging = 0.0
             if self._pending(began) or began - idle_since >= self._settings.interval:
-                snapshot = self._turn(self._fleet)
+                snapshot = self.turn()
                 idle_since = began
                 judging = monotonic() - began - (snapshot.stats.seconds if snapshot else 0.0)
             self._stopping.wait(max(0.0, began + max(pause, judging / JUDGING) - monotonic()))
@@ -311,8 +319,8 @@ class Monitor:
         return [d for d in found if schedule.affordable(slots[d], rules[d], now)]
 
     def _judged(self, fleet: Fleet, sweep: Sweep, at: datetime, late: float) -> Snapshot:
-        observations = {d: observe(outcome, fleet.targets[d].profile) for d, outcome in sweep.outcomes.items()}
         before, last = self._healths, self._latest
+        observations = {d: observe(o, fleet.limits[d], before.get(d)) for d, o in sweep.outcomes.items()}
         after = MappingProxyType(dict(assess(self._members(fleet, at), observations, before, at)))
         usages, ended = self._counted(fleet, sweep.outcomes, after, at)
         outcomes = _kept(last.outcomes if last else {}, sweep.outcomes, fleet)
