@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +15,15 @@ from inventory.model import DeviceId
 from nms.alarms import OF_HEALTH, SETTLE, Alarm, AlarmKind, Changes, Raised, of_health, update
 from nms.journal import EventKind, append, new_id
 from nms.monitor.health import Healths, Window
-from nms.store import AlarmRow, MaintenanceRow, RepairRow, Store
+from nms.store import AlarmRow, MaintenanceRow, RepairRow, Store, StoreError
+
+log = logging.getLogger("loa.alarms")
 
 NEWEST: Final = 500
 """Alarms of the past that are told at once."""
+
+READ_AGAIN: Final = timedelta(seconds=5)
+"""How soon work that a person opens holds, whichever process was told of it."""
 
 LOOK_AGAIN: Final = timedelta(minutes=1)
 """How often alarms are looked at while nothing new is raised: repairs fall due, people act."""
@@ -163,19 +169,27 @@ class AlarmKeeper:
 
 
 class OpenedWork:
-    """The work that people have opened, for the monitor to ask at every turn without asking the store."""
+    """The work that people have opened, for the monitor to ask at every turn: the store is read every few seconds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._works: tuple[tuple[tuple[str, ...], Window], ...] = ()
+        self._read: datetime | None = None
 
     def refresh(self, now: datetime) -> None:
-        """Read what has not ended yet; call it at the start and after each change."""
+        """Read what has not ended yet; a store that fails leaves what was known."""
         query = select(MaintenanceRow).where(MaintenanceRow.until > now)
-        rows = self._store.read_sync(lambda s: s.scalars(query).all())
+        try:
+            rows = self._store.read_sync(lambda s: s.scalars(query).all())
+        except StoreError as error:
+            log.warning("planned work is not read: %s", error)
+            return
         self._works = tuple((tuple(r.devices), Window(r.from_, r.until, r.reason)) for r in rows)
+        self._read = now
 
     def __call__(self, now: datetime) -> Mapping[DeviceId, tuple[Window, ...]]:
+        if self._read is None or abs(now - self._read) >= READ_AGAIN:
+            self.refresh(now)
         found: dict[DeviceId, tuple[Window, ...]] = {}
         for devices, window in self._works:
             if window.covers(now):

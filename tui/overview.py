@@ -8,7 +8,10 @@ from datetime import date
 
 from inventory.model import Device, DeviceId, Network, Tier, UnitId
 from inventory.select import fold
-from tui.methods import UnitRow
+from nms.monitor.family import Metrics
+from nms.monitor.health import Health
+from nms.store import to_milliseconds
+from tui.methods import DeviceRow, UnitRow
 from tui.views.words import hamlet_name
 
 UNKNOWN = "unknown"
@@ -38,6 +41,24 @@ class Places:
         hamlet = self.network.hamlets.get(device.hamlet) if device.hamlet else None
         contact = hamlet.contact if hamlet else None
         return f"{contact.name} {contact.phone}" if contact else ""
+
+
+def device_row(places: Places, device: Device, health: Health | None, metrics: Metrics, playing: str) -> DeviceRow:
+    """A device as the faces show it; ``metrics`` of its last reading, if it gave one."""
+    return DeviceRow(
+        device=device.id,
+        kind=str(device.kind),
+        name=device.name,
+        commune=places.tier_of(device.id, Tier.COMMUNE),
+        district=places.tier_of(device.id, Tier.DISTRICT),
+        hamlet=places.hamlet(device),
+        uplink=device.uplink or "",
+        state=str(health.state) if health else UNKNOWN,
+        cause=(health.cause or "") if health else "",
+        since=to_milliseconds(health.since) if health else 0,
+        playing=playing,
+        values={name: str(value) for name, value in metrics.items()},
+    )
 
 
 def unit_rows(places: Places, states: Mapping[DeviceId, str], playing: Iterable[str]) -> tuple[UnitRow, ...]:

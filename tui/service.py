@@ -24,12 +24,13 @@ from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
 from tui import methods as m
+from tui.alarm_service import AlarmService
 from tui.hub import Caller, Handler, Refusal, refuse
-from tui.overview import UNKNOWN, Places, unit_rows
+from tui.overview import UNKNOWN, Places, device_row, unit_rows
 
 if TYPE_CHECKING:
     from audio.broker import Broker
-    from nms.monitor.loop import Monitor
+    from nms.monitor.parts import Picture
 
 WATCH_EVERY = 1.0
 BULLETINS_SHOWN = 30
@@ -44,7 +45,7 @@ class HubService:
         self,
         network: Callable[[], Network],
         clock: Callable[[], datetime],
-        monitor: Monitor,
+        monitor: Picture,
         playout: Playout,
         broker: Broker,
         store: Store,
@@ -80,7 +81,8 @@ class HubService:
         )
         found = {method.name: Handler(method, answer=answer) for method, answer in answers}
         found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
-        return found
+        alarms = AlarmService(self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store)
+        return found | alarms.handlers()
 
     # -- what is
 
@@ -128,22 +130,8 @@ class HubService:
         for device in selection.devices(places.on, lambda d: states.get(d, UNKNOWN)):
             health = healths.get(device.id)
             reading = snapshot.reading(device.id) if snapshot else None
-            rows.append(
-                m.DeviceRow(
-                    device=device.id,
-                    kind=str(device.kind),
-                    name=device.name,
-                    commune=places.tier_of(device.id, Tier.COMMUNE),
-                    district=places.tier_of(device.id, Tier.DISTRICT),
-                    hamlet=places.hamlet(device),
-                    uplink=device.uplink or "",
-                    state=states.get(device.id, UNKNOWN),
-                    cause=(health.cause or "") if health else "",
-                    since=to_milliseconds(health.since) if health else 0,
-                    playing=playing.get(device.id, ""),
-                    values={k: str(v) for k, v in reading.metrics.items()} if reading else {},
-                )
-            )
+            metrics = reading.metrics if reading else {}
+            rows.append(device_row(places, device, health, metrics, playing.get(device.id, "")))
         return m.DeviceRows(tuple(rows))
 
     async def events(self, _: Caller, params: m.Since) -> m.EventRows:
