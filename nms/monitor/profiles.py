@@ -101,7 +101,8 @@ class _Source:
             try:
                 found.append(re.compile(text))
             except re.error as error:
-                message, fix = "'{text}' is not a regular expression: {problem}", "write it like '^RouterOS RB'"
+                message = "'{text}' is not a regular expression: {problem}"
+                fix = "write it like '^RouterOS RB'"
                 self.report("MON005", item, message, fix, text=text, problem=str(error))
         return tuple(found)
 
