@@ -29,7 +29,9 @@ from nms.journal import EventKind, append
 from nms.monitor.fleet import polled
 from nms.monitor.snmp.asn1 import Oid, Value, oid_text
 from nms.monitor.snmp.ber import DecodeError
+from nms.monitor.snmp.secure_traps import SecureTraps, hub_engine
 from nms.monitor.snmp.traps import Notification, Reply, decode_notification
+from nms.monitor.snmp.usm import Security, User
 from nms.store import Store, StoreError
 
 log = logging.getLogger("loa.traps")
@@ -87,11 +89,17 @@ class Counts:
 
 
 Decoder = Callable[[DeviceId, bytes, float], Notification | Reply | DecodeError]
-"""Reads what a device sent at a time of a clock that never jumps: one of ``community`` and ``SecureTraps.read``."""
+"""Reads what a device sent at a time of a clock that never jumps."""
 
 
-def community(name: bytes) -> Decoder:
-    """SNMPv2c with the fleet's community."""
+def decoder(security: Security, hub: str, started: datetime) -> Decoder:
+    """Reads what devices send as the fleet is asked: by SNMPv2c with its community or by SNMPv3 as its user.
+
+    ``hub`` names this hub for ever, ``started`` is now.
+    """
+    if isinstance(security, User):
+        return SecureTraps(security, hub_engine(hub), started, monotonic()).read
+    name = security.name
     return lambda device, datagram, seconds: decode_notification(datagram, name)
 
 
@@ -165,7 +173,7 @@ class TrapReceiver:
         self._kept_to: Mapping[str, DeviceId] = self._allowed
         self._news = News()
         self._counts: Counter[str] = Counter()
-        self._offered = 0.0
+        self._refused = -RETRY
         self._stopping = threading.Event()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -245,15 +253,18 @@ class TrapReceiver:
 
     def _offer(self) -> None:
         seconds = monotonic()
-        if seconds - self._offered < RETRY:
+        if seconds - self._refused < RETRY:
             return
-        self._offered = seconds
         if self._allowed is not self._kept_to:
             self._kept_to = self._allowed
             self._news.keep_only(set(self._kept_to.values()))
         news = self._news.ready(seconds)
-        if news and self._keep(news):
+        if not news:
+            return
+        if self._keep(news):
             self._news.kept(news, seconds)
+        else:
+            self._refused = seconds
 
 
 def cannot_listen(bind: tuple[str, int], error: OSError) -> Diagnostic:

@@ -30,6 +30,7 @@ from nms.journal import EventKind, recent
 from nms.monitor.snmp.asn1 import Fault, encode_integer, encode_oid, encode_tlv
 from nms.monitor.snmp.ber import DecodeError
 from nms.monitor.snmp.traps import INFORM, MAX_BINDINGS, TRAP, Notification, decode_notification
+from nms.monitor.snmp.usm import Community
 from nms.monitor.trapd import (
     DEVICE_DECODES,
     HOLD,
@@ -41,7 +42,7 @@ from nms.monitor.trapd import (
     TrapBook,
     TrapReceiver,
     cannot_listen,
-    community,
+    decoder,
     sources,
 )
 from nms.store import Store
@@ -53,6 +54,7 @@ LINK_DOWN = (1, 3, 6, 1, 6, 3, 1, 1, 5, 3)
 SYS_NAME = (1, 3, 6, 1, 2, 1, 1, 5, 0)
 UPTIME, TRAP_OID = (1, 3, 6, 1, 2, 1, 1, 3, 0), (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
 WAIT = 20.0
+PLAIN = decoder(Community(b"loa"), "64", NOW)
 
 
 def binding(oid: tuple[int, ...], value: bytes) -> bytes:
@@ -218,7 +220,7 @@ def ear() -> Ear:
 
 @pytest.fixture
 def receiver(ear: Ear) -> Iterator[TrapReceiver]:
-    receiver = TrapReceiver(("127.0.0.1", 0), community(b"loa"), lambda: NOW, ear.wake, ear.keep)
+    receiver = TrapReceiver(("127.0.0.1", 0), PLAIN, lambda: NOW, ear.wake, ear.keep)
     receiver.allow({address(d, 127): d for d in (LOUD, MODEM)})
     thread = threading.Thread(target=receiver.run)
     thread.start()
@@ -334,7 +336,7 @@ def test_a_storm_of_one_device_is_bounded_and_covers_nobody(receiver: TrapReceiv
 def test_a_port_that_is_taken_is_told_and_ends_nothing(receiver: TrapReceiver, ear: Ear) -> None:
     bind = ("127.0.0.1", receiver.port)
     with pytest.raises(OSError, match="in use") as taken:
-        TrapReceiver(bind, community(b"loa"), lambda: NOW, ear.wake, ear.keep)
+        TrapReceiver(bind, PLAIN, lambda: NOW, ear.wake, ear.keep)
     found = cannot_listen(bind, taken.value)
     assert (found.code, found.fields["port"]) == ("MON040", str(receiver.port))
 
