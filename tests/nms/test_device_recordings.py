@@ -96,19 +96,8 @@ def test_every_family_has_a_recording_and_every_quantity_is_in_one() -> None:
     assert {r.family for r in recordings} == set(load_profiles()[0])
     assert set(QUANTITIES.values()) <= {metric for r in recordings for metric in r.expect}
     for name, family in load_profiles()[0].items():
-        read_once = {metric for r in recordings if r.family == name for metric in r.expect}
-        never = {column.metric for column in family.columns} - read_once
-        assert never <= NEVER.get(name, set()), name
-
-
-NEVER = {
-    "rutos-flat": {"sim", "registration", "sinr_db", "rsrp_dbm", "rx_bytes", "tx_bytes"},
-    "routeros": {"rssi_dbm"},
-    "advantech-icr": {"uptime_s"},
-    "raspberry-pi": {"memory_bytes", "memory_free_bytes", "rx_bytes", "tx_bytes"},
-    "loa-board": {"temperature_c", "cell", "rsrp_dbm", "rx_bytes", "tx_bytes"},
-}
-"""What no recording of a family holds."""
+        held = {metric for r in recordings if r.family == name for metric in (*r.expect, *r.absent)}
+        assert {column.metric for column in family.columns} == held, name
 
 
 def test_limits_speak_of_what_was_read(sweeper: Sweeper) -> None:
