@@ -41,7 +41,7 @@ V = TypeVar("V")
 __all__ = ["Monitor", "PollSettings", "Recorder", "Snapshot", "StateChange"]
 
 TURN: Final = 1.0
-"""Seconds from turn to turn, the interval if that is shorter."""
+"""Seconds from turn to turn; a quarter of the interval if that is shorter."""
 
 JUDGING: Final = 0.2
 """Share of the time that may go into judging the fleet: turns of a large one are further apart."""
@@ -227,7 +227,7 @@ class Monitor:
 
     def run(self) -> None:
         """A turn every second or so until ``stop``; one that takes longer is followed by the next at once."""
-        pause = min(TURN, self._settings.interval)
+        pause = min(TURN, self._settings.interval / 4)
         idle_since = monotonic()
         while not self._stopping.is_set():
             began = monotonic()
