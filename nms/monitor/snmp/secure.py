@@ -275,8 +275,7 @@ class UserExchange(Generic[V]):
             return Refused(
                 Fault.TIME, "the engine has counted its last boot: it needs a new id and new keys", final=True
             )
-        if peer.newer(message.boots, message.time):
-            peer.hear(message.boots, message.time, now)
+        if peer.corrected(message.boots, message.time, now):
             return self._step()
         what, before, after = "boots", peer.boots, message.boots
         if before == after:

@@ -162,6 +162,13 @@ class Peer:
         """Whether an authenticated message moves our notion of the engine's clock forward."""
         return not self.proven or boots > self.boots or (boots == self.boots and time > self.latest)
 
+    def corrected(self, boots: int, time: int, now: float) -> bool:
+        """Takes the clock that an authenticated report says; False if it went back: then nothing is taken."""
+        if not self.newer(boots, time) and (boots, time) != (self.boots, self.latest):
+            return False
+        self.boots, self.latest, self.offset, self.proven = boots, time, time - now, True
+        return True
+
     def hear(self, boots: int, time: int, now: float) -> bool:
         """Takes boots and time of an authenticated message; False if it lies outside the time window: a replay."""
         if self.newer(boots, time):
