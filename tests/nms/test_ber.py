@@ -16,17 +16,20 @@ from pyasn1.codec.ber import decoder, encoder  # type: ignore[import-untyped]
 from pysnmp.proto import api
 from pysnmp.proto.api import v2c
 
-from nms.monitor.snmp.asn1 import encode_integer, parse_oid
+from nms.monitor.snmp.asn1 import RefusedError, encode_integer, parse_oid
 from nms.monitor.snmp.ber import (
     FIRST_ID,
     DecodeError,
     Fault,
+    Next,
     Oid,
     Request,
     Response,
     Value,
     decode_response,
     encode_get,
+    encode_message,
+    read_community_answer,
 )
 
 COMMUNITY = b"loa"
@@ -257,6 +260,75 @@ def test_text_that_is_no_oid(text: str) -> None:
 
 def test_a_leading_dot_is_allowed() -> None:
     assert parse_oid(".1.3.6.1") == (1, 3, 6, 1)
+
+
+# --- what comes next --------------------------------------------------------------------------------------------------
+
+our_ids = st.integers(FIRST_ID, 2**31 - 1)
+TABLE: Oid = (1, 3, 6, 1, 2, 1, 2, 2, 1)
+COLUMNS: tuple[Oid, ...] = ((*TABLE, 2), (*TABLE, 10))
+
+
+@given(oids=st.lists(oids, min_size=1, max_size=5), rows=st.integers(1, 50), request_id=our_ids)
+def test_getnext_and_getbulk_are_what_pysnmp_reads(oids: list[Oid], rows: int, request_id: int) -> None:
+    datagram = encode_message(COMMUNITY, Next(oids, rows).pdu(request_id))
+    message, rest = decoder.decode(datagram, asn1Spec=v2c.Message())
+    pdu = v2c.apiMessage.get_pdu(message)
+    assert rest == b""
+    assert int(v2c.apiPDU.get_request_id(pdu)) == request_id
+    assert [tuple(oid) for oid, _ in v2c.apiPDU.get_varbinds(pdu)] == oids
+    if rows == 1:
+        assert pdu.isSameTypeWith(v2c.GetNextRequestPDU())
+    else:
+        assert pdu.isSameTypeWith(v2c.GetBulkRequestPDU())
+        assert (int(pdu[1]), int(pdu[2])) == (0, rows)
+
+
+def after(bindings: list[tuple[Oid, Any]], rows: int = 3) -> Any:
+    """What is read of an agent's rows; ``DecodeError`` if they are refused."""
+    answer = read_community_answer(pysnmp_response(bindings), COMMUNITY, Next(COLUMNS, rows))
+    return answer if isinstance(answer, DecodeError) else answer[1]
+
+
+def cell(column: int, row: int) -> tuple[Oid, Any]:
+    return (*COLUMNS[column], row), v2c.Integer32(10 * column + row)
+
+
+def end(oid: Oid) -> tuple[Oid, Any]:
+    return oid, v2c.EndOfMibView("")
+
+
+def test_rows_come_in_order_and_columns_end() -> None:
+    rows = [cell(0, 1), cell(1, 1), cell(0, 2), end((*COLUMNS[1], 1)), cell(0, 3)]
+    assert after(rows) == (
+        *(((*COLUMNS[0], 1), 1), ((*COLUMNS[1], 1), 11), ((*COLUMNS[0], 2), 2)),
+        *(((*COLUMNS[1], 1), None), ((*COLUMNS[0], 3), 3)),
+    )
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        [cell(0, 1)],
+        [cell(0, 1), cell(0, 1)],
+        [(COLUMNS[0], v2c.Integer32(1)), cell(1, 1)],
+        [cell(0, 2), cell(1, 1), cell(0, 2), cell(1, 2)],
+        [cell(0, 2), cell(1, 1), cell(0, 1), cell(1, 2)],
+        [end((*COLUMNS[0], 1)), cell(1, 1)],
+        [((*COLUMNS[0], 1), v2c.NoSuchInstance("")), cell(1, 1)],
+        [cell(n % 2, n // 2 + 1) for n in range(7)],
+        [],
+    ],
+    ids=["few", "column", "same", "again", "back", "end elsewhere", "no instance", "many", "none"],
+)
+def test_rows_that_do_not_come_after_what_was_asked_are_refused(bindings: list[tuple[Oid, Any]]) -> None:
+    assert isinstance(after(bindings), DecodeError)
+
+
+@given(data=st.binary(max_size=200))
+def test_arbitrary_bytes_are_no_rows(data: bytes) -> None:
+    with pytest.raises(RefusedError):
+        Next(COLUMNS, 3).bindings(b"\x30\x80" + data, 0, len(data) + 2)
 
 
 # --- a real agent -----------------------------------------------------------------------------------------------------
