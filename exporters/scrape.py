@@ -12,7 +12,7 @@ from exporters.metrics import Family, FleetLabels, render
 from inventory.coverage import coverage
 from inventory.model import TIMEZONE, DeviceId, DeviceKind, Network, Tier
 from nms.monitor.health import State
-from nms.monitor.loop import Monitor
+from nms.monitor.parts import Picture
 from nms.store import BulletinRow, NowEntryRow, ReceiptRow, Store
 
 METRICS = {
@@ -27,7 +27,7 @@ class Scrape:
     """Renders the exposition text from values others keep; holds only label strings and what changes once a day."""
 
     def __init__(
-        self, network: Callable[[], Network], clock: Callable[[], datetime], monitor: Monitor, store: Store
+        self, network: Callable[[], Network], clock: Callable[[], datetime], monitor: Picture, store: Store
     ) -> None:
         self._network = network
         self._clock = clock

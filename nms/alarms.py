@@ -45,6 +45,7 @@ class AlarmKind(StrEnum):
     SELF_BROKER = "self_broker"
     SELF_CLOCK = "self_clock"
     SELF_MEMORY = "self_memory"
+    SELF_SHARD = "self_shard"
 
 
 OF_HEALTH: Final = frozenset(

@@ -1,4 +1,5 @@
-"""The hub: one process that owns the store, polls the fleet, plays bulletins, and answers everybody.
+"""The hub: one process that owns the store, polls the fleet, plays bulletins, and answers everybody; or several, each
+with a part of that, on one PostgreSQL database.
 
 The composition root: everything is made here, once, and passed in.
 """
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import platform
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
@@ -25,33 +28,31 @@ from exporters import http
 from exporters.scrape import Scrape
 from inventory.diagnostics import Diagnostic, Place
 from inventory.load import load
-from inventory.model import TIMEZONE, Network
+from inventory.model import Network
+from nms.alarm_store import OpenedWork
 from nms.journal import EventKind, append
-from nms.monitor.loop import Monitor, PollSettings
-from nms.monitor.profiles import Profile, load_profiles
-from nms.monitor.recorder import StoreRecorder, restored
-from nms.monitor.snmp.sweep import Sweeper
-from nms.monitor.snmp.usm import Security, security_from
-from nms.settings import Clock, Settings, secrets
-from nms.store import Store, StoreError
+from nms.monitor.loop import Monitor
+from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
+from nms.monitor.shards import part
+from nms.settings import Clock, Settings
+from nms.store import Store, StoreError, shared
+from nms.store.failure import alone
+from nms.store.ownership import LOST_CLAIM
 from tui.commands.keys import BUNDLE
+from tui.failure import StartError
 from tui.hub import HubSocket
+from tui.polling import Scope, make_monitor, make_whole
+from tui.roles import Role, Work
 from tui.service import HubService
 
 log = logging.getLogger("loa.serve")
 
+EVERYTHING = Work()
 RESTART_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 STALLED_SECONDS = 300.0
 HANG_UP_SECONDS = 1.0
 """How long a transfer under way may hold up the hub's end: a device on a dead line goes on later where it stopped."""
-
-
-class StartError(Exception):
-    """The hub cannot run; ``diagnostics`` say what to mend."""
-
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        super().__init__("; ".join(d.code for d in diagnostics))
-        self.diagnostics = diagnostics
 
 
 @dataclass(slots=True)
@@ -64,98 +65,120 @@ class Current:
         return self.network
 
 
-async def serve(settings: Settings, network: Network) -> None:
-    """Run until SIGTERM or SIGINT. Raises StartError before anything runs if something is missing."""
+async def serve(settings: Settings, network: Network, work: Work = EVERYTHING) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises StartError before anything runs if something is missing, and later if another process does this one's work.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     async with AsyncExitStack() as stack:
-        hub = await _assemble(settings, network, stack)
-        stop = asyncio.Event()
+        hub = _assemble(settings, network, work, stack)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, hub.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, hub.reload)
-        tasks = [asyncio.create_task(_supervised(name, work, hub)) for name, work in hub.tasks().items()]
-        log.info("running: %d devices", len(network.devices))
-        await stop.wait()
+        tasks = [asyncio.create_task(_supervised(name, task, hub)) for name, task in hub.tasks.items()]
+        log.info("running: %d devices, %s", len(hub.current.network.devices), ", ".join(sorted(hub.tasks)))
+        await hub.stopping.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    if hub.lost is not None:
+        raise StartError((hub.lost,))
 
 
+Task = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
 class Hub:
-    """The parts of a running hub."""
+    """A running process: what it does side by side, and what all of that shares. ``lost``: why it must end."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        current: Current,
-        clock: Clock,
-        store: Store,
-        monitor: Monitor,
-        playout: Playout,
-        library: Library,
-        socket: HubSocket,
-        scrape: Scrape,
-    ) -> None:
-        self._settings = settings
-        self._current = current
-        self._clock = clock
-        self._store = store
-        self._monitor = monitor
-        self._playout = playout
-        self._library = library
-        self._socket = socket
-        self._scrape = scrape
+    settings: Settings
+    work: Work
+    clock: Clock
+    store: Store
+    current: Current
+    monitor: Monitor | None = None
+    opened: OpenedWork | None = None
+    whole: WholeFleet | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: Diagnostic | None = None
 
-    def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What runs side by side; each is started again when it fails."""
-        settings = self._settings
-        return {
-            "monitor": self._poll,
-            "playout": self._playout.run,
-            "content": lambda: _site(content_app(self._library), settings.content_host, settings.content_port),
-            "exporter": lambda: _site(
-                http.app(self._scrape.text, self._healthy), settings.exporter_host, settings.exporter_port
-            ),
-            "socket": self._socket.run,
-        }
+    def picture(self) -> Picture:
+        """The whole fleet: as this process polls it, or as the others write it."""
+        if self.monitor is not None and self.work.sees_all:
+            return self.monitor
+        if self.whole is None:
+            self.whole = make_whole(self.current, self.clock, self.store)
+        return self.whole
 
     def reload(self) -> None:
         """Read the inventory again; with errors the old one stays in force."""
-        network, diagnostics = load(self._settings.inventory)
+        network, diagnostics = load(self.settings.inventory)
         if network is None:
             log.error("inventory not reloaded: %d errors; the old one stays in force", len(diagnostics))
             return
-        self._current.network = network
-        self._monitor.reload(network)
+        self.current.network = network
+        if self.monitor is not None:
+            self.monitor.reload(part(network, self.work.shard))
         log.info("inventory reloaded: %d devices", len(network.devices))
 
     async def failed(self, name: str, error: BaseException) -> None:
         """One of the tasks ended with an error: on the record, if the store still takes it."""
+        if isinstance(error, StoreError) and error.code in LOST_CLAIM:
+            self.lost = error.diagnostic
+            self.stopping.set()
+            return
         log.error("%s failed: %s", name, error, exc_info=error)
-        now = self._clock()
+        now = self.clock()
         try:
-            await self._store.write(lambda s: append(s, now, EventKind.SELF_TASK_FAILED, name, cause=repr(error)))
+            await self.store.write(lambda s: append(s, now, EventKind.SELF_TASK_FAILED, name, cause=repr(error)))
         except StoreError:
             log.exception("the store does not take events")
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
         """The monitor has a thread of its own, which ends with this task."""
+        assert self.monitor is not None
         try:
-            await asyncio.to_thread(self._monitor.run)
+            await asyncio.to_thread(self.monitor.run)
         finally:
-            self._monitor.stop()
+            self.monitor.stop()
 
-    def _healthy(self) -> bool:
-        age = self._scrape.sweep_age()
-        return age is not None and age < STALLED_SECONDS
+    async def keep_together(self) -> None:
+        """Read what other processes wrote; notice when a part is missing, and when a claim of this one is lost."""
+        judge = Judge(self.store, patience(self.settings.snmp_interval)) if Role.SOCKET in self.work.roles else None
+        away = False
+        while True:
+            try:
+                await asyncio.to_thread(self._look, judge)
+                away = False
+            except StoreError as error:
+                if error.code in LOST_CLAIM:
+                    raise
+                if not away:
+                    log.warning("the fleet's other parts are not seen: %s", error)
+                away = True
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _look(self, judge: Judge | None) -> None:
+        now = self.clock()
+        if self.opened is not None:
+            self.opened.refresh(now)
+        if self.whole is not None:
+            self.whole.refresh(now)
+        if judge is not None:
+            judge.look(self.whole.latest if self.whole is not None else None, now)
+        else:
+            self.store.write_sync(lambda s: None)  # fails once this process has lost a claim
 
 
-async def _supervised(name: str, work: Callable[[], Awaitable[None]], hub: Hub) -> None:
+async def _supervised(name: str, task: Task, hub: Hub) -> None:
     """Run a task for ever: one that fails is written down and started again."""
     while True:
         try:
-            await work()
+            await task()
             error: BaseException = RuntimeError("ended by itself")
         except asyncio.CancelledError:
             raise
@@ -165,37 +188,69 @@ async def _supervised(name: str, work: Callable[[], Awaitable[None]], hub: Hub) 
         await asyncio.sleep(RESTART_SECONDS)
 
 
-async def _assemble(settings: Settings, network: Network, stack: AsyncExitStack) -> Hub:
-    clock = settings.make_clock()
-    key, kid, policies = _trust(settings, network)
-    security = _security(settings)
+def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExitStack) -> Hub:
+    """Everything that the roles need, and nothing else. Raises StartError."""
+    keys = _trust(settings, network) if Role.PLAYOUT in work.roles else None
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    store, several = _open(settings, work)
+    stack.callback(store.close)
+    hub = Hub(settings, work, settings.make_clock(), store, Current(network))
+    if Role.MONITOR in work.roles:
+        _add_monitor(hub, several, stack)
+    if keys is not None:
+        _add_playout(hub, keys)
+    if Role.EXPORTER in work.roles:
+        _add_exporter(hub)
+    if several:
+        hub.tasks["parts"] = hub.keep_together
+    return hub
+
+
+def _open(settings: Settings, work: Work) -> tuple[Store, bool]:
+    """The store with this process's claims, and whether it is for several processes."""
     try:
-        store = Store.open(settings.store)
+        several = shared(settings.store)
+        if not several and not work.everything:
+            raise alone(settings.store)
+        return Store.open(settings.store, work.claims()), several
     except StoreError as error:
         raise StartError((error.diagnostic,)) from None
-    stack.callback(store.close)
-    current = Current(network)
+
+
+def _add_monitor(hub: Hub, several: bool, stack: AsyncExitStack) -> None:
+    """Polling. Whoever answers people and sees the whole fleet raises its alarms."""
+    alarms = hub.work.sees_all and Role.SOCKET in hub.work.roles
+    scope = Scope(hub.work.shard, several, alarms)
+    hub.monitor, hub.opened = make_monitor(hub.settings, hub.current.network, hub.clock, hub.store, scope, stack)
+    if several:
+        now, holder = hub.clock(), f"{platform.node()} pid {os.getpid()}"
+        hub.store.write_sync(lambda s: take_up(s, hub.work.shard, holder, now))
+    hub.tasks["monitor"] = hub.poll
+
+
+def _add_playout(hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]) -> None:
+    """Bulletins and their content, and who orders them."""
+    settings, (key, kid, policies) = hub.settings, keys
     library = Library(settings.state_dir / "content")
     broker = Broker(settings.mqtt_host, settings.mqtt_port)
-    playout = Playout(store, current, broker, key, kid, clock, policies, library)
-    known = restored(store)
-    sweeper = Sweeper(settings.snmp_bind, settings.snmp_timeout)
-    stack.callback(sweeper.close)
-    poll = PollSettings(
-        settings.snmp_interval,
-        settings.overlay or int(network.overlay),
-        settings.snmp_port,
-        security,
-    )
-    on = network.on(clock().astimezone(TIMEZONE).date())
-    monitor = Monitor(network, on, _profiles(), poll, sweeper, clock, StoreRecorder(store, known), known)
-    for diagnostic in monitor.diagnostics:
-        log.warning("%s %s: %s", diagnostic.code, diagnostic.place, diagnostic.text())
-    service = HubService(current, clock, monitor, playout, broker, store, _version())
-    socket = HubSocket(settings.socket, service.handlers(), current)
-    scrape = Scrape(current, clock, monitor, store)
-    return Hub(settings, current, clock, store, monitor, playout, library, socket, scrape)
+    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
+    hub.tasks["playout"] = playout.run
+    hub.tasks["content"] = lambda: _site(content_app(library), settings.content_host, settings.content_port)
+    if Role.SOCKET in hub.work.roles:
+        service = HubService(hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version())
+        hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
+
+
+def _add_exporter(hub: Hub) -> None:
+    settings = hub.settings
+    scrape = Scrape(hub.current, hub.clock, hub.picture(), hub.store)
+
+    def healthy() -> bool:
+        age = scrape.sweep_age()
+        return age is not None and age < STALLED_SECONDS
+
+    application = http.app(scrape.text, healthy)
+    hub.tasks["exporter"] = lambda: _site(application, settings.exporter_host, settings.exporter_port)
 
 
 def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]:
@@ -216,29 +271,6 @@ def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str
         )
         raise StartError((unread,)) from None
     return key, key_id(key.public_key().public_bytes_raw()), policies
-
-
-def _security(settings: Settings) -> Security:
-    """How the fleet is asked by SNMP, from the inventory's encrypted secrets."""
-    place = Place(str(settings.inventory / "secrets.yaml"))
-    if settings.vault_password_file is None:
-        message = "no vault password file is set: the devices' SNMP community cannot be read"
-        raise StartError((Diagnostic("CFG020", place, message, "set vault_password_file (LOA_VAULT_PASSWORD_FILE)"),))
-    found = secrets(settings.inventory, settings.vault_password_file)
-    if isinstance(found, tuple):
-        raise StartError(found)
-    security = security_from(found, place)
-    if isinstance(security, Diagnostic):
-        raise StartError((security,))
-    return security
-
-
-def _profiles() -> Mapping[str, Profile]:
-    """The device families that ship with Loa."""
-    profiles, diagnostics = load_profiles()
-    if diagnostics:
-        raise StartError(diagnostics)
-    return profiles
 
 
 def _version() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,8 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId, Network
+from nms.alarm_store import AlarmKeeper, settle
+from nms.alarms import OF_HEALTH, AlarmKind, Raised
 from nms.journal import EventKind, append
 from nms.monitor import shards
 from nms.monitor.fleet import polled
@@ -41,13 +43,13 @@ from nms.store import DeviceStateRow, ShardRow, Store, StoreError
 
 log = logging.getLogger("loa.monitor")
 
-BEAT_SECONDS: Final = 5.0
+BEAT_SECONDS: Final = 3.0
 """How often a part writes what it read, at most."""
 
 MISSED_INTERVALS: Final = 3
 """Poll intervals without a word after which a part is missing."""
 
-PATIENCE: Final = timedelta(seconds=15)
+PATIENCE: Final = timedelta(seconds=10)
 """The least time without a word after which a part is missing: a restart of its process takes less."""
 
 OVERLAP: Final = timedelta(seconds=60)
@@ -99,14 +101,13 @@ def beat(session: Session, shard: Shard, now: datetime, stats: Mapping[str, Any]
     row.swept, row.missed, row.stats = now, None, dict(stats)
 
 
-def miss(session: Session, now: datetime, longest: timedelta) -> list[str]:
-    """Note the parts of which nothing was heard for longer than ``longest``, each once, and give their names."""
+def miss(session: Session, now: datetime, longest: timedelta) -> None:
+    """Note the parts of which nothing was heard for longer than ``longest``: each is one event."""
     silent = session.scalars(select(ShardRow).where(ShardRow.missed.is_(None), ShardRow.swept < now - longest)).all()
     for row in silent:
         name = f"{SUBJECT}{Shard(row.part, row.parts)}"
         append(session, now, EventKind.SELF_SHARD, name, from_="polled", to="missed", cause=row.holder)
         row.missed = now
-    return [f"{SUBJECT}{Shard(row.part, row.parts)}" for row in silent]
 
 
 class PartRecorder:
@@ -276,3 +277,35 @@ class WholeFleet:
         if self._homes is None or self._homes[0] is not network or self._homes[1] != count:
             self._homes = network, count, shards.homes(network.devices, count)
         return self._homes[2]
+
+
+class Judge:
+    """Raises the alarms that take the whole fleet to see, and those about parts; one process does it for all."""
+
+    def __init__(self, store: Store, longest: timedelta) -> None:
+        """``longest``: how long nothing may be heard of a part."""
+        self._store = store
+        self._longest = longest
+        self._keeper = AlarmKeeper()
+        self._watching = self._looked = datetime.min.replace(tzinfo=UTC)
+
+    def look(self, picture: Snapshot | None, now: datetime) -> None:
+        """``picture`` is the fleet, None where a monitor raises its alarms itself. Blocks for the store."""
+        raised = self._keeper.wanted(picture.healths, now) if picture is not None else None
+        watching = self._watching if abs(now - self._looked) < self._longest else now
+
+        def write(session: Session) -> None:
+            if now - watching >= self._longest:  # whoever could not look has not missed anybody
+                miss(session, now, self._longest)
+            settle(session, (AlarmKind.SELF_SHARD,), [_raised(p) for p in parts(session) if p.missed], now)
+            if raised is not None:
+                settle(session, OF_HEALTH, raised, now)
+
+        self._store.write_sync(write)
+        self._watching, self._looked = watching, now
+        if raised is not None:
+            self._keeper.settled(raised, now)
+
+
+def _raised(part: Part) -> Raised:
+    return Raised(part.name, AlarmKind.SELF_SHARD, part.swept, part.holder)

@@ -4,7 +4,8 @@
 
 It prints ``ready <n> devices`` when it answers, and ends with its parent or on SIGTERM. The control socket takes JSON
 lines: ``{"fail": [ids]}``, ``{"fail_cell": cell}``, ``{"fail_power": area}``, ``{"heal": "all" | [ids]}``,
-``{"cells": true}``, ``{"stats": true}``. What hangs behind a failed modem is silent too.
+``{"cells": true}``, ``{"stats": true}``, ``{"asked": true}`` (requests so far, by device). What hangs behind a failed
+modem is silent too.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from inventory.diagnostics import render
 from inventory.load import load
@@ -207,6 +209,18 @@ class SimDevice:
         return [mib.get(oid, NO_SUCH_INSTANCE) for oid in oids]
 
 
+class Doors(dict[bytes, SimDevice]):
+    """Agents by address. Counts who is asked for, answering or not."""
+
+    def __init__(self, agents: Mapping[bytes, SimDevice], asked: Counter[bytes]) -> None:
+        super().__init__(agents)
+        self._asked = asked
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        self._asked[key] += 1
+        return super().get(key, default)
+
+
 class Fleet:
     """Which devices there are, which of them answer, and why the others do not."""
 
@@ -220,13 +234,18 @@ class Fleet:
         known = [d for d in devices if d.profile in FAMILIES and encodable(d.id)]
         self.devices = {d.id: SimDevice(d, seed, period, clock) for d in known}
         self._addresses = {d.id: socket.inet_aton(address(d.id, LOOPBACK)) for d in known}
+        self._asked: Counter[bytes] = Counter()
         self._failed: set[str] = set()
         self._failed_cells: set[str] = set()
         self._failed_areas: set[str] = set()
 
     def agents(self) -> dict[bytes, SimDevice]:
         """Those that answer now, by packed address."""
-        return {self._addresses[i]: sim for i, sim in self.devices.items() if not self._dead(sim)}
+        return Doors({self._addresses[i]: s for i, s in self.devices.items() if not self._dead(s)}, self._asked)
+
+    def asked(self) -> dict[str, int]:
+        """Requests so far, by device, of every device."""
+        return {device: self._asked[address] for device, address in self._addresses.items()}
 
     def _dead(self, sim: SimDevice) -> bool:
         device = sim.device
@@ -310,6 +329,8 @@ class Control:
     def _obey(self, line: str) -> dict[str, object]:
         try:
             order = json.loads(line)
+            if "asked" in order:
+                return {"ok": True, "asked": self._fleet.asked()}
             if "stats" in order:
                 return {"ok": True, "devices": len(self._fleet.devices), **asdict(self._responder.counts)}
             answer = self._fleet.command(order)

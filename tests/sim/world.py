@@ -64,13 +64,17 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class World:
-    """One run of Loa in ``folder``; ``receivers`` are the devices that are real programs; all answer SNMP."""
+    """One run of Loa in ``folder``; ``receivers`` are the devices that are real programs; all answer SNMP.
+
+    ``store``: a database URL; a SQLite file of its own if not given.
+    """
 
     folder: Path
     receivers: tuple[DeviceId, ...]
     start: str = START
     poll: str = "3s"
     sample: Path = SAMPLE
+    store: str = ""
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
@@ -106,6 +110,8 @@ class World:
             "LOA_CLOCK": self.clock,
             "LOA_LANG": "vi",
         }
+        if self.store:
+            mine["LOA_STORE"] = self.store
         unwanted = ("LOA_", "PYTHONDONTWRITEBYTECODE")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         return inherited | mine | {"PYTHONPATH": str(ROOT), "PATH": inherited["PATH"] + ":/usr/sbin"}
@@ -216,6 +222,15 @@ class World:
     def start_hub(self) -> None:
         self.spawn("hub", [sys.executable, "-m", "tui.cli", "serve"])
         self.wait("hub", lambda: _opens(self.folder / "hub" / "hub.sock"))
+
+    def start_parts(self, parts: Mapping[str, Iterable[str]]) -> None:
+        """Hub processes that share the work, by name, with their ``--only`` and ``--shard``; at the same time."""
+        logs = {name: self.folder / f"{name}.log" for name in parts}
+        seen = {name: log.stat().st_size if log.exists() else 0 for name, log in logs.items()}
+        for name, arguments in parts.items():
+            self.spawn(name, [sys.executable, "-m", "tui.cli", "serve", *arguments])
+        for name, log in logs.items():
+            self.wait(name, lambda log=log, at=seen[name]: "running:" in log.read_text()[at:])  # type: ignore[misc]
 
     def start_receiver(self, device: DeviceId) -> None:
         config = self._enrol(device)
