@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from inventory.model import TIMEZONE, DeviceId
@@ -76,6 +77,7 @@ def month_of(at: datetime) -> str:
     return at.astimezone(TIMEZONE).strftime("%Y-%m")
 
 
+@lru_cache(maxsize=64)
 def month_bounds(month: str) -> tuple[datetime, datetime]:
     """The first moments of the month and of the next."""
     year, number = int(month[:4]), int(month[5:])
@@ -113,14 +115,23 @@ def count(before: Usage | None, look: Look) -> tuple[Usage, ...]:
         begun = Usage(look.sim, month_of(look.at), look.device, look.at, look.at)
         return (_noted(begun, look),)
     at = max(look.at, before.updated)
+    if at < month_bounds(before.month)[1]:
+        lost = _lost(before, before.updated, at, at)
+        return (_noted(before, replace(look, at=at) if at != look.at else look, _delta(before, look), lost),)
     shares = _shares(before, at, _delta(before, look))
-    blind = (at - before.updated).total_seconds() > LONGEST_BLIND
     usages: list[Usage] = []
     for month, start, end in _months(before.updated, at):
         usage = before if month == before.month else replace(before, month=month, since=start, bytes=0, without_s=0.0)
-        lost = (end - start).total_seconds() if before.without and not blind else 0.0
+        lost = _lost(before, start, end, at)
         usages.append(replace(usage, bytes=usage.bytes + shares[month], without_s=usage.without_s + lost))
     return (*usages[:-1], _noted(usages[-1], replace(look, at=at)))
+
+
+def _lost(before: Usage, start: datetime, end: datetime, at: datetime) -> float:
+    """Seconds of ``start .. end`` without service, the next look being at ``at``."""
+    if not before.without or (at - before.updated).total_seconds() > LONGEST_BLIND:
+        return 0.0
+    return (end - start).total_seconds()
 
 
 def _delta(before: Usage, look: Look) -> int:
@@ -131,13 +142,23 @@ def _delta(before: Usage, look: Look) -> int:
     return sum(grown(old, new, elapsed, look.uptime) for old, new in pairs if old is not None)
 
 
-def _noted(usage: Usage, look: Look) -> Usage:
-    """With the look's service and counters as what the next look is compared with."""
-    usage = replace(usage, updated=look.at, without=look.service is False)
-    if look.counters is None:
-        return usage
-    received, sent = look.counters
-    return replace(usage, device=look.device, last_rx=received, last_tx=sent, counted=look.at)
+def _noted(usage: Usage, look: Look, gained: int = 0, lost: float = 0.0) -> Usage:
+    """With what was gained and lost, and with the look's service and counters for the next look to compare with."""
+    counters, counted, device = (usage.last_rx, usage.last_tx), usage.counted, usage.device
+    if look.counters is not None:
+        counters, counted, device = look.counters, look.at, look.device
+    return Usage(
+        usage.sim,
+        usage.month,
+        device,
+        usage.since,
+        look.at,
+        usage.bytes + gained,
+        *counters,
+        counted,
+        look.service is False,
+        usage.without_s + lost,
+    )
 
 
 def _months(start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:

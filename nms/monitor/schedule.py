@@ -108,15 +108,10 @@ def behind(slots: Slots, seconds: float) -> float:
 
 def asked(slot: Slot, device: DeviceId, rule: Rule, now: Moment, answered: bool, octets: int) -> Slot:
     """The slot after a question sent at ``now`` that cost ``octets`` on the wire."""
-    after = replace(
-        slot,
-        month=now.month,
-        asked=now.seconds,
-        misses=0 if answered else slot.misses + 1,
-        spent=_spent(slot, now) + octets,
-        cost=octets,
-    )
-    return replace(after, due=_next(after, device, rule, now))
+    misses = 0 if answered else slot.misses + 1
+    spent = _spent(slot, now) + octets
+    due_at = _next(Slot(now.seconds, now.month, now.seconds, misses, spent, octets), device, rule, now)
+    return Slot(due_at, now.month, now.seconds, misses, spent, octets)
 
 
 def _next(slot: Slot, device: DeviceId, rule: Rule, now: Moment) -> float:
