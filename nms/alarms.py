@@ -15,10 +15,10 @@ from typing import Final
 
 from inventory.model import DeviceId
 from nms.monitor.health import Cause, CauseKind, Healths, State, causes
+from nms.monitor.suspects import SETTLED
 
 SETTLE: Final = timedelta(minutes=4)
-"""How long a single device or modem must be lost before it alarms: by then a common cause would have shown itself
-(devices of one cell vanish within 90 s, and each is lost only after its second silence, a minute later)."""
+"""How long a single device or modem must be lost before it alarms: by then a common cause would have shown itself."""
 
 DEGRADED_SETTLE: Final = timedelta(minutes=10)
 """How long something must be wrong with a device that answers before it alarms."""
@@ -66,6 +66,12 @@ _KINDS: Final[Mapping[CauseKind, AlarmKind]] = {
     CauseKind.CELL: AlarmKind.CELL_LOST,
     CauseKind.POWER: AlarmKind.POWER_LOST,
     CauseKind.FLAPPING: AlarmKind.FLAPPING,
+}
+
+_PATIENCE: Final[Mapping[CauseKind, timedelta]] = {
+    CauseKind.CELL: SETTLED,
+    CauseKind.POWER: SETTLED,
+    CauseKind.FLAPPING: timedelta(0),
 }
 
 Key = tuple[str, AlarmKind]
@@ -159,11 +165,11 @@ def of_health(healths: Healths, now: datetime, settle: timedelta = SETTLE) -> tu
 
 def _of_cause(cause: Cause, healths: Healths, now: datetime, settle: timedelta) -> Raised:
     since = min(healths[d].since for d in cause.affected)
-    settled = cause.kind not in (CauseKind.DEVICE, CauseKind.MODEM) or now - since >= settle
     itself = healths.get(DeviceId(cause.key))
     # a modem that answers again is no new alarm because something behind it is still to answer
     recovering = itself is not None and itself.answering and not itself.flapping
-    return Raised(cause.key, _KINDS[cause.kind], since, "", tuple(cause.affected), settled and not recovering)
+    opens = now - since >= _PATIENCE.get(cause.kind, settle) and not recovering
+    return Raised(cause.key, _KINDS[cause.kind], since, "", tuple(cause.affected), opens)
 
 
 def _degraded(healths: Healths, now: datetime) -> Iterator[Raised]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from inventory.model import DeviceId
-from nms.monitor.suspects import CELL, POWER, lost_to, most_back_since, shaken_by
+from nms.monitor.suspects import CELL, POWER, SETTLED, lost_to, most_back_since, shaken_by
 from nms.monitor.vitals import (
     FLAPPING,
     LOST,
@@ -74,10 +74,10 @@ def assess(fleet: Fleet, observations: Observations, previous: Healths, now: dat
     held = {d for d in lost if _undecided(fleet, own, previous, d)}
     for device in held:
         own[device] = _as_before(own[device], previous.get(device))
-    scene = _Scene(fleet, own, lost - held, {d for d, h in own.items() if h.flapping})
+    scene = _Scene(fleet, own, lost - held, {d for d, h in own.items() if h.flapping}, now)
     taken = lost_to(fleet, own, scene.lost)
     shaken = shaken_by(fleet, own, scene.flapping)
-    kept = _kept(scene, observations, previous, now)
+    kept = _kept(scene, observations, previous)
     return {
         device: _lost(scene, device, taken, kept)
         if device in scene.lost
@@ -173,6 +173,11 @@ class _Scene:
     own: Healths
     lost: set[DeviceId]
     flapping: set[DeviceId]
+    now: datetime
+
+    def settled(self, device: DeviceId) -> bool:
+        """It is lost for so long that its cause is known: while others come back, what is left must not look new."""
+        return self.now - (self.own[device].silent_since or self.own[device].since) >= SETTLED
 
     def above(self, device: DeviceId) -> DeviceId | None:
         """The topmost modem above the device that explains what it does, without one between that does not."""
@@ -217,7 +222,8 @@ def _lost(scene: _Scene, device: DeviceId, taken: Mapping[DeviceId, str], kept: 
     top = scene.above(device)
     if top is not None and scene.own[top].state is State.MAINTENANCE:
         return replace(health, state=State.MAINTENANCE, cause=scene.own[top].cause)
-    cause = taken.get(top or device) or (top and kept.get(top)) or top or kept.get(device)
+    first, second = (kept, taken) if scene.settled(top or device) else (taken, kept)
+    cause = first.get(top or device) or second.get(top or device) or top or kept.get(device)
     return replace(health, state=State.UNREACHABLE, cause=cause) if cause else health
 
 
@@ -227,7 +233,7 @@ def _shaken(scene: _Scene, device: DeviceId, shaken: Mapping[DeviceId, str]) -> 
     return replace(scene.own[device], cause=shaken.get(top or device) or top or FLAPPING)
 
 
-def _kept(scene: _Scene, observations: Observations, previous: Healths, now: datetime) -> Mapping[DeviceId, str]:
+def _kept(scene: _Scene, observations: Observations, previous: Healths) -> Mapping[DeviceId, str]:
     """The cause of an earlier sweep for devices that are still lost: until they are asked, and for the grace."""
     earlier = {
         d: cause
@@ -240,7 +246,7 @@ def _kept(scene: _Scene, observations: Observations, previous: Healths, now: dat
     for device, cause in earlier.items():
         known = cause in shared or cause in scene.fleet
         since = back.get(cause) if cause in shared else _heard(scene.own.get(DeviceId(cause)))
-        if device not in observations or (known and (since is None or now - since < GRACE)):
+        if device not in observations or (known and (since is None or scene.now - since < GRACE)):
             kept[device] = cause
     return kept
 

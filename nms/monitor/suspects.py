@@ -13,14 +13,19 @@ from typing import Final
 from inventory.model import DeviceId
 from nms.monitor.vitals import Fleet, Health, Healths, Member, State
 
-TOGETHER: Final = timedelta(seconds=90)
-"""Devices lost within this time of each other were lost together."""
+TOGETHER: Final = timedelta(seconds=150)
+"""Devices first silent within this time of each other were lost together: a cell dies within 90 s, and a device may be
+asked up to a minute later."""
 
 ENOUGH_DEVICES: Final = 5
 """Fewer devices lost together are a coincidence, not a cell or a power area."""
 
 NEARLY_ALL: Final = 0.8
 """Share of a cell's or an area's known devices that must be lost for it to be the suspect."""
+
+SETTLED: Final = timedelta(minutes=3)
+"""How long after its first loss a cell or an area is known for sure: its devices vanish within 90 s, and each is lost
+only after its second silence, a minute or two later. Until then a part may look like the whole."""
 
 WITNESS: Final = timedelta(minutes=10)
 """A report of lost mains within this time of a loss speaks of the same event."""
@@ -38,8 +43,9 @@ class _Suspect:
     devices: tuple[DeviceId, ...]
     witnessed: bool = False
 
-    def weight(self) -> tuple[bool, float, int, bool, str]:
-        return self.witnessed, self.share, len(self.devices), self.key.startswith(CELL), self.key
+    def weight(self) -> tuple[bool, int, float, bool, str]:
+        """Few causes that explain much are more likely than many: a cell takes parts of several areas."""
+        return self.witnessed, len(self.devices), self.share, self.key.startswith(CELL), self.key
 
 
 def lost_to(fleet: Fleet, own: Healths, lost: set[DeviceId]) -> Mapping[DeviceId, str]:
