@@ -40,10 +40,10 @@ def make_monitor(
     settings: Settings, network: Network, clock: Clock, store: Store, scope: Scope, stack: AsyncExitStack
 ) -> tuple[Monitor, OpenedWork]:
     """The monitor, and the planned work that it is to be told of. Raises StartError."""
-    security = _security(settings)
+    security = security_of(settings)
     profiles = shipped_profiles()
     mine = part(network, scope.shard)
-    poll = PollSettings(settings.snmp_interval, settings.overlay or int(network.overlay), settings.snmp_port, security)
+    poll = PollSettings(settings.snmp_interval, overlay(settings, network), settings.snmp_port, security)
     known = {device: health for device, health in restored(store).items() if device in mine.devices}
     used = {sim: usage for sim, usage in usages(store).items() if usage.device in mine.devices}
     recorder: Recorder = StoreRecorder(store, known, scope.alarms)
@@ -78,7 +78,12 @@ def today(network: Network, clock: Clock) -> date:
     return network.on(clock().astimezone(TIMEZONE).date())
 
 
-def _security(settings: Settings) -> Security:
+def overlay(settings: Settings, network: Network) -> int:
+    """The first octet of the devices' addresses."""
+    return settings.overlay or int(network.overlay)
+
+
+def security_of(settings: Settings) -> Security:
     """How the fleet is asked, from the inventory's encrypted secrets."""
     place = Place(str(settings.inventory / "secrets.yaml"))
     if settings.vault_password_file is None:

@@ -34,6 +34,7 @@ from nms.journal import EventKind, append
 from nms.monitor.loop import Monitor
 from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
 from nms.monitor.shards import part
+from nms.retention import nightly
 from nms.settings import Clock, Settings
 from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
@@ -41,9 +42,10 @@ from nms.store.ownership import LOST_CLAIM
 from tui.commands.keys import BUNDLE
 from tui.failure import StartError
 from tui.hub import HubSocket
-from tui.polling import Scope, make_monitor, make_whole
+from tui.polling import Scope, make_monitor, make_whole, security_of
 from tui.roles import Role, Work
 from tui.service import HubService
+from tui.trapping import trap_task
 
 log = logging.getLogger("loa.serve")
 
@@ -226,6 +228,9 @@ def _add_monitor(hub: Hub, several: bool, stack: AsyncExitStack) -> None:
         now, holder = hub.clock(), f"{platform.node()} pid {os.getpid()}"
         hub.store.write_sync(lambda s: take_up(s, hub.work.shard, holder, now))
     hub.tasks["monitor"] = hub.poll
+    if hub.settings.snmp_trap_port and hub.work.shard.index == 1:
+        security = security_of(hub.settings)
+        hub.tasks["traps"] = trap_task(hub.settings, hub.current, hub.clock, hub.store, hub.monitor, security)
 
 
 def _add_playout(hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]) -> None:
@@ -239,6 +244,7 @@ def _add_playout(hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, byte
     if Role.SOCKET in hub.work.roles:
         service = HubService(hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version())
         hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
+        hub.tasks["retention"] = lambda: nightly(hub.store, hub.clock, timedelta(days=settings.event_days))
 
 
 def _add_exporter(hub: Hub) -> None:

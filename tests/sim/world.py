@@ -73,6 +73,7 @@ class World:
     receivers: tuple[DeviceId, ...]
     start: str = START
     poll: str = "3s"
+    trap_port: int = 0
     sample: Path = SAMPLE
     store: str = ""
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class World:
             "LOA_MQTT_PORT": str(self.mqtt_port),
             "LOA_SNMP_BIND": "127.0.0.1",
             "LOA_SNMP_PORT": str(self.snmp_port),
-            "LOA_SNMP_TRAP_PORT": "0",
+            "LOA_SNMP_TRAP_PORT": str(self.trap_port),
             "LOA_SNMP_INTERVAL": self.poll,
             "LOA_SNMP_TIMEOUT": "1s",
             "LOA_EXPORTER_PORT": str(self.exporter_port),
