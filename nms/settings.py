@@ -67,7 +67,7 @@ class Shift:
 class Settings:
     """Everything a process of Loa must be told. Intervals and timeouts in seconds; ``overlay`` replaces the network's
     first octet, ``snmp_trap_port`` 0 takes no traps, ``clock`` moves time (demo and tests only).
-    ``vault_password_file`` unlocks the inventory's secrets.
+    ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``.
     """
 
     inventory: Path
@@ -90,6 +90,7 @@ class Settings:
     overlay: int | None
     clock: Shift | None
     language: str
+    event_days: int
 
     def make_clock(self) -> Clock:
         return system_clock if self.clock is None else shifted_clock(self.clock.start, self.clock.origin)
@@ -203,6 +204,7 @@ _TIME = N_("give a duration such as 90s, 15m or 2h")
 _OCTET = N_("give the first octet of an address, 1 to 223")
 _SHIFT = N_("give a time with its zone, @ and Unix seconds: 2024-10-01T16:59:30+07:00@1795000000.0")
 _STORE = N_("give a path, or a database URL without a password: PostgreSQL reads that from ~/.pgpass")
+_DAYS = N_("give a number of days from 30 to 3650")
 _LANGUAGE = N_("give vi or en")
 
 _OPTIONS: Mapping[str, _Option] = {
@@ -225,6 +227,7 @@ _OPTIONS: Mapping[str, _Option] = {
     "content_port": _Option(_integer(1, 65535), _PORT, lambda state: 8443),
     "overlay": _Option(_integer(1, 223), _OCTET, lambda state: None),
     "clock": _Option(_shift, _SHIFT, lambda state: None),
+    "event_days": _Option(_integer(30, 3650), _DAYS, lambda state: 400),
     "language": _Option(_language, _LANGUAGE, lambda state: DEFAULT, code="CFG004", variable="LOA_LANG"),
 }
 

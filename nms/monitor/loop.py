@@ -101,11 +101,10 @@ class Asker(Protocol):
 def observe(outcome: Outcome, limits: Limits, before: Health | None) -> Observation:
     """What an outcome says about health: exceeded limits by name; a refused answer is a fault, but it is an answer."""
     if isinstance(outcome, Reading):
-        cell, mains = outcome.metrics.get("cell"), outcome.metrics.get("mains")
+        cell, on_battery = outcome.metrics.get("cell"), outcome.metrics.get("on_battery")
         found = faults(limits, outcome.metrics, before.faults if before else ())
-        return Observation(
-            True, cell if isinstance(cell, str) else None, found, mains if isinstance(mains, bool) else None
-        )
+        mains = not on_battery if isinstance(on_battery, bool) else None
+        return Observation(True, cell if isinstance(cell, str) else None, found, mains)
     if isinstance(outcome, Refusal):
         return Observation(True, None, (f"refused: {outcome.reason}",))
     return Observation(False)

@@ -63,7 +63,7 @@ class Member:
 class Observation:
     """One sweep's word on a device: whether anything answered, its serving cell if told, and what is wrong with it.
 
-    ``mains``: whether it has mains, where it can tell (the metric ``mains``).
+    ``mains``: whether it has mains, where it can tell (the metric ``on_battery``).
     """
 
     answered: bool
