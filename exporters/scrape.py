@@ -13,7 +13,7 @@ from inventory.coverage import coverage
 from inventory.model import TIMEZONE, DeviceId, DeviceKind, Network, Tier
 from nms.monitor.health import State
 from nms.monitor.parts import Picture
-from nms.store import BulletinRow, NowEntryRow, ReceiptRow, Store
+from nms.store import BulletinRow, NowEntryRow, ReceiptRow, ShardRow, Store
 
 METRICS = {
     "rsrp_dbm": ("loa_signal_rsrp_dbm", "Reference signal received power, dBm."),
@@ -88,7 +88,18 @@ class Scrape:
         devices = Family(
             "loa_devices", "gauge", "Devices in use.", tuple(({"kind": str(k)}, n) for k, n in kinds.items())
         )
-        return render((devices, *self._store.read_sync(lambda s: (_receipts(s), _emergencies(s, network, now)))))
+        return render(
+            (devices, *self._store.read_sync(lambda s: (*_parts(s, now), _receipts(s), _emergencies(s, network, now))))
+        )
+
+
+def _parts(session: Session, now: datetime) -> tuple[Family, ...]:
+    """Where several processes poll: how long ago the one that is furthest behind wrote."""
+    oldest = session.scalar(select(func.min(ShardRow.swept)))
+    if oldest is None:
+        return ()
+    about = "Time since the last word of the part of the fleet that is longest silent."
+    return (_one("loa_shard_age_seconds", "gauge", about, max(0.0, (now - oldest).total_seconds())),)
 
 
 def _receipts(session: Session) -> Family:

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
@@ -101,6 +102,7 @@ class Hub:
     clock: Clock
     store: Store
     current: Current
+    several: bool
     monitor: Monitor | None = None
     opened: OpenedWork | None = None
     whole: WholeFleet | None = None
@@ -148,9 +150,10 @@ class Hub:
         finally:
             self.monitor.stop()
 
-    async def keep_together(self) -> None:
-        """Read what other processes wrote; notice when a part is missing, and when a claim of this one is lost."""
-        judge = Judge(self.store, patience(self.settings.snmp_interval)) if Role.SOCKET in self.work.roles else None
+    async def keep_looking(self) -> None:
+        """Read what people and other processes wrote; notice when a part is missing, or a claim of this one lost."""
+        judging = self.several and Role.SOCKET in self.work.roles
+        judge = Judge(self.store, patience(self.settings.snmp_interval)) if judging else None
         away = False
         while True:
             try:
@@ -160,7 +163,7 @@ class Hub:
                 if error.code in LOST_CLAIM:
                     raise
                 if not away:
-                    log.warning("the fleet's other parts are not seen: %s", error)
+                    log.warning("what others write is not seen: %s", error)
                 away = True
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -172,7 +175,7 @@ class Hub:
             self.whole.refresh(now)
         if judge is not None:
             judge.look(self.whole.latest if self.whole is not None else None, now)
-        else:
+        elif self.several:
             self.store.write_sync(lambda s: None)  # fails once this process has lost a claim
 
 
@@ -196,15 +199,15 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     store, several = _open(settings, work)
     stack.callback(store.close)
-    hub = Hub(settings, work, settings.make_clock(), store, Current(network))
+    hub = Hub(settings, work, settings.make_clock(), store, Current(network), several)
     if Role.MONITOR in work.roles:
-        _add_monitor(hub, several, stack)
+        _add_monitor(hub, stack)
     if keys is not None:
         _add_playout(hub, keys)
     if Role.EXPORTER in work.roles:
         _add_exporter(hub)
-    if several:
-        hub.tasks["parts"] = hub.keep_together
+    if several or hub.opened is not None:
+        hub.tasks["lookout"] = hub.keep_looking
     return hub
 
 
@@ -219,12 +222,12 @@ def _open(settings: Settings, work: Work) -> tuple[Store, bool]:
         raise StartError((error.diagnostic,)) from None
 
 
-def _add_monitor(hub: Hub, several: bool, stack: AsyncExitStack) -> None:
+def _add_monitor(hub: Hub, stack: AsyncExitStack) -> None:
     """Polling. Whoever answers people and sees the whole fleet raises its alarms."""
     alarms = hub.work.sees_all and Role.SOCKET in hub.work.roles
-    scope = Scope(hub.work.shard, several, alarms)
+    scope = Scope(hub.work.shard, hub.several, alarms)
     hub.monitor, hub.opened = make_monitor(hub.settings, hub.current.network, hub.clock, hub.store, scope, stack)
-    if several:
+    if hub.several:
         now, holder = hub.clock(), f"{platform.node()} pid {os.getpid()}"
         hub.store.write_sync(lambda s: take_up(s, hub.work.shard, holder, now))
     hub.tasks["monitor"] = hub.poll
@@ -244,7 +247,6 @@ def _add_playout(hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, byte
     if Role.SOCKET in hub.work.roles:
         service = HubService(hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version())
         hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
-        hub.tasks["retention"] = lambda: nightly(hub.store, hub.clock, timedelta(days=settings.event_days))
 
 
 def _add_exporter(hub: Hub) -> None:
