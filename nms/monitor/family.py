@@ -65,17 +65,13 @@ MAX_DESCRIPTION: Final = 255
 
 
 class Kind(StrEnum):
-    """How a value becomes a metric: a number, a counter (never negative), text, bytes as hex digits, a yes/no.
-
-    ``RAW`` is the value as ``literal`` shows it: for whoever looks at a device, not for profiles.
-    """
+    """How a value becomes a metric: a number, a counter (never negative), text, bytes as hex digits, a yes/no."""
 
     NUMBER = "number"
     COUNTER = "counter"
     TEXT = "text"
     HEX = "hex"
     FLAG = "flag"
-    RAW = "raw"
 
 
 @dataclass(frozen=True, slots=True)

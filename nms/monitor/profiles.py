@@ -117,7 +117,6 @@ class _Source:
 
 _KEYS: Final = ("profile", "title", "recognise", "metrics", "limits")
 _MARKS: Final = ("sys_object_id", "also", "describes")
-_KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.RAW)
 _COLUMN_KEYS: Final = ("oid", "kind", "unit", "scale", "absent", "on", "words", "wrap32")
 
 
@@ -220,9 +219,9 @@ def _column(metric: str, node: yaml.Node, source: _Source) -> Column | None:
         return None
     oids = source.oids(keys["oid"])
     kind = source.text(keys.get("kind")) or Kind.NUMBER
-    if kind not in _KINDS:
+    if kind not in list(Kind):
         source.report(
-            "MON005", keys["kind"], "unknown kind '{kind}'", "use one of: {kinds}", kind=kind, kinds=", ".join(_KINDS)
+            "MON005", keys["kind"], "unknown kind '{kind}'", "use one of: {kinds}", kind=kind, kinds=", ".join(Kind)
         )
         return None
     if len(oids) != 1:

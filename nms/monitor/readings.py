@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Final
 
 from nms.monitor.family import Column, Kind, Metric, Metrics, Profile
-from nms.monitor.literal import literal
 from nms.monitor.snmp.asn1 import Value, oid_text
 
 WRAP_32: Final = 1 << 32
@@ -64,8 +63,6 @@ def convert(column: Column, value: Value) -> Metric | None:
     """The metric a raw value stands for, None if it is absent; ``NotUnderstoodError`` if it is neither."""
     if value is None or (column.absent and _is_absent(column, value)):
         return None
-    if column.kind is Kind.RAW:
-        return literal(value)
     if column.kind is Kind.HEX:
         return value.hex() if isinstance(value, bytes) else _text(value)
     if column.kind is Kind.TEXT:

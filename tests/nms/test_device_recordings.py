@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from inventory.model import DeviceId
-from nms.monitor.probe import Found, Probe, asker, probe
+from nms.monitor.probe import Found, Probe, literal, probe
 from nms.monitor.profiles import Metric, Profile, load_profiles
 from nms.monitor.snmp.outcome import Reading, Target
 from nms.monitor.snmp.sweep import Sweeper
 from nms.monitor.snmp.usm import Community
+from nms.monitor.snmp.walk import Dialogue
 from tests.sim.recording import COMMUNITY, Recording, read, read_snmprec, replayed
 
 FOLDER = Path(__file__).parents[1] / "devices"
@@ -66,7 +67,8 @@ class Result:
 def ask(sweeper: Sweeper, recording: Recording) -> Result:
     """What probing finds on the replayed device, and what polling it with the family found reads."""
     with replayed(recording) as port:
-        probed = probe(asker(sweeper, "127.0.0.1", port, Community(COMMUNITY)), load_profiles()[0])
+        with Dialogue("127.0.0.1", port, Community(COMMUNITY), timeout=5.0) as dialogue:
+            probed = probe(dialogue, load_profiles()[0])
         assert isinstance(probed, Probe)
         family = probed.profile
         assert isinstance(family, Profile)
@@ -112,6 +114,13 @@ def test_interfaces_of_an_unknown_device_are_listed(sweeper: Sweeper) -> None:
         (3, "eth0", False, 1000, 500),
     ]
     assert probed.hidden == 0
+
+
+def test_a_raw_value_is_shown_as_people_write_it() -> None:
+    values = (None, -71, b'Telia "VN"', "Đặc khu".encode(), b"\x07\x00", b"\xff", b"", (1, 3, 6))
+    assert [literal(v) for v in values] == [
+        *("", "-71", '"Telia \\"VN\\""', '"Đặc khu"', "0x0700", "0xff", '""', "1.3.6")
+    ]
 
 
 def values_table() -> Iterator[tuple[str, list[dict[str, str]]]]:

@@ -1,4 +1,4 @@
-"""A recording of a device answers SNMPv2c again, exactly: a wrong community or anything but a GET meets silence.
+"""A recording of a device answers SNMPv2c again, exactly; a wrong community meets silence.
 
 Our own recordings are YAML (``tests/devices/<family>#<hardware>_<firmware>.yaml``): ``values`` by OID as
 ``type value``, ``expect`` what the family's profile makes of them. snmpsim's ``.snmprec`` files (``oid|type|value``)
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from tests.sim.snmp_responder import NO_SUCH_INSTANCE, number, object_id, read_get, response, text, tlv
+from tests.sim.snmp_responder import NO_SUCH_INSTANCE, Question, number, object_id, read_get, response, text, tlv
 
+GET, GETNEXT, GETBULK = 0xA0, 0xA1, 0xA5
+END_OF_MIB: Final = b"\x82\x00"
 COMMUNITY: Final = b"b\xe1\xba\xa3n-ghi"
 
 
@@ -67,8 +69,41 @@ class Recording:
     expect: Mapping[str, float | str | bool] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
 
-    def tlvs(self, oids: Sequence[str]) -> list[bytes]:
-        return [self.values.get(oid, NO_SUCH_INSTANCE) for oid in oids]
+    def answers(self, datagram: bytes, community: bytes) -> bytes | None:
+        """The response to a GET, GETNEXT or GETBULK; None for anything else, and for another community."""
+        at = _pdu(datagram)
+        kind, plain = datagram[at], datagram[:at] + b"\xa0" + datagram[at + 1 :]
+        question = read_get(plain)
+        if question.community != community or kind not in (GET, GETNEXT, GETBULK):
+            return None
+        if kind != GET:
+            rows = _repetitions(datagram, question) if kind == GETBULK else 1
+            later = self._after(question.oids[0], rows)
+            question = replace(question, oids=later or question.oids[:1])
+            values = [self.values[oid] for oid in later] or [END_OF_MIB]
+        else:
+            values = [self.values.get(oid, NO_SUCH_INSTANCE) for oid in question.oids]
+        head, tail = response(question, values)
+        return head + question.request_id + tail
+
+    def _after(self, oid: str, rows: int) -> tuple[str, ...]:
+        later = sorted(o for o in map(_arcs, self.values) if o > _arcs(oid))[:rows]
+        return tuple(".".join(map(str, o)) for o in later)
+
+
+def _arcs(oid: str) -> tuple[int, ...]:
+    return tuple(map(int, oid.split(".")))
+
+
+def _pdu(datagram: bytes) -> int:
+    """Where the PDU begins: after the frame's head, the version and the community, all shorter than 128 bytes."""
+    head = 2 if datagram[1] < 0x80 else 2 + datagram[1] - 0x80
+    return head + 3 + 2 + datagram[head + 4]
+
+
+def _repetitions(datagram: bytes, question: Question) -> int:
+    """What stands where other requests have the error index; shorter than 128."""
+    return datagram[question.id_at + len(question.request_id) + 5]
 
 
 def read(path: Path) -> Recording:
@@ -109,9 +144,8 @@ def _serve(sock: socket.socket, recording: Recording, community: bytes) -> None:
         if not datagram:
             return
         try:
-            question = read_get(datagram)
+            answer = recording.answers(datagram, community)
         except (ValueError, IndexError):
             continue
-        if question.community == community:
-            head, tail = response(question, recording.tlvs(question.oids))
-            sock.sendto(head + question.request_id + tail, source)
+        if answer is not None:
+            sock.sendto(answer, source)

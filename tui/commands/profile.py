@@ -64,9 +64,10 @@ def _row(found: Diagnostic, call: Session) -> dict[str, object]:
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def probe_verb(ctx: click.Context, where: str, family: str | None, as_json: bool) -> None:
-    from nms.monitor.probe import Probe, asker, probe
+    from nms.monitor.probe import Probe, probe
     from nms.monitor.profiles import load_profiles
-    from nms.monitor.snmp.sweep import Sweeper
+    from nms.monitor.snmp.outcome import Silence
+    from nms.monitor.snmp.walk import Dialogue
     from tui.views.probe import document, lines
 
     call = session(ctx)
@@ -74,11 +75,11 @@ def probe_verb(ctx: click.Context, where: str, family: str | None, as_json: bool
     profiles, _ = load_profiles()
     wanted = _family(family, profiles, call) if family is not None else None
     security = _security(call)
-    sweeper = Sweeper(call.settings.snmp_bind, call.settings.snmp_timeout)
     try:
-        seen = probe(asker(sweeper, address, port, security), profiles, wanted)
-    finally:
-        sweeper.close()
+        with Dialogue(address, port, security, call.settings.snmp_timeout) as device:
+            seen = probe(device, profiles, wanted)
+    except OSError as error:
+        seen = Silence(error.strerror or str(error))
     shown = f"{address}:{port}"
     if not isinstance(seen, Probe):
         _give_up(seen, shown, call)

@@ -31,7 +31,7 @@ def lines(probe: Probe, where: str, translate: Translate) -> Iterator[str]:
     for interface in probe.interfaces:
         yield "    " + _interface(interface, translate)
     if probe.hidden:
-        yield "    " + translate(N_("{count} more interfaces have higher numbers")).format(count=probe.hidden)
+        yield "    " + translate(N_("and {count} more interfaces")).format(count=probe.hidden)
 
 
 def _value(shown: Shown, translate: Translate) -> str:
