@@ -12,7 +12,8 @@ import pytest
 
 from inventory.model import DeviceId
 from nms.monitor.profiles import Column, Kind, Profile
-from nms.monitor.snmp.sweep import BURST, Reading, Refusal, Silence, Sweeper, Target
+from nms.monitor.snmp.run import BURST
+from nms.monitor.snmp.sweep import Reading, Refusal, Silence, Sweeper, Target
 from nms.monitor.snmp.usm import Community
 from tests.sim.snmp_responder import number, read_get, response, text
 
@@ -135,7 +136,7 @@ def test_an_answer_after_the_device_was_given_up_counts_while_others_are_waited_
 ) -> None:
     """With room for one burst the last device is asked 50 ms after the first, which answers when it is given up."""
     now = 0.0
-    monkeypatch.setattr("nms.monitor.snmp.sweep.perf_counter", lambda: now)
+    monkeypatch.setattr("nms.monitor.snmp.run.perf_counter", lambda: now)
     sweeper = Sweeper("127.0.0.1", timeout=0.3, retries=0, buffer=1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agents:
         agents.bind(("0.0.0.0", 0))
