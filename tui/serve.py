@@ -208,6 +208,8 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
         _add_exporter(hub)
     if several or hub.opened is not None:
         hub.tasks["lookout"] = hub.keep_looking
+    if Role.SOCKET in work.roles:
+        hub.tasks["retention"] = lambda: nightly(store, hub.clock, timedelta(days=settings.event_days))
     return hub
 
 
