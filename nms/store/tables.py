@@ -100,7 +100,7 @@ class AlarmRow(Base):
 
 
 class RepairRow(Base):
-    """A repair order for a device: who does it until when with which part. ``silenced``: it plays nothing meanwhile."""
+    """A repair order for a device: who does it until when with which part."""
 
     __tablename__ = "repair"
     __table_args__ = (Index(None, "device"),)
@@ -112,7 +112,6 @@ class RepairRow(Base):
     opened: Mapped[datetime]
     opened_by: Mapped[str]
     until: Mapped[datetime]
-    silenced: Mapped[bool] = mapped_column(default=False)
     closed: Mapped[datetime | None] = mapped_column(default=None)
     closed_by: Mapped[str] = mapped_column(default="")
 

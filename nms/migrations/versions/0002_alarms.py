@@ -60,7 +60,6 @@ def _repairs_and_maintenance() -> None:
         sa.Column("opened", TIME, nullable=False),
         sa.Column("opened_by", sa.String(), nullable=False),
         sa.Column("until", TIME, nullable=False),
-        sa.Column("silenced", sa.Boolean(), nullable=False),
         sa.Column("closed", TIME, nullable=True),
         sa.Column("closed_by", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_repair"),
