@@ -72,7 +72,10 @@ def encode_length(length: int) -> bytes:
 
 
 def encode_tlv(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + encode_length(len(content)) + content
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    return bytes((tag,)) + encode_length(size) + content
 
 
 def encode_integer(value: int) -> bytes:

@@ -18,6 +18,7 @@ from nms.monitor.snmp.layout import Layout, Layouts
 from nms.monitor.snmp.usm import MAX_COUNT, WINDOW, Level, Peer, User, cipher
 from nms.monitor.snmp.v3 import (
     AUTH,
+    LEAST_MESSAGE,
     MIN_ENGINE_ID,
     PRIV,
     REPORTABLE,
@@ -152,10 +153,10 @@ class UserExchange(Generic[V]):
         raw: Any = shape.layout.read(datagram)
         if raw is None:
             return self._take_strictly(datagram, now)
-        msg_id, (_, engine_id, boots, time, mac, salt, body) = raw
+        msg_id, (size, engine_id, boots, time, mac, salt, body) = raw
         if msg_id != self.request_id:
             return Sign.STRAY
-        if engine_id != peer.engine_id or min(raw[1][0], boots, time) < 0:
+        if engine_id != peer.engine_id or size < LEAST_MESSAGE or boots < 0 or time < 0:
             return self._take_strictly(datagram, now)
         if plan.mac_size and not plan.authentic(peer, datagram, shape.mac_at, mac):
             return _FORGED

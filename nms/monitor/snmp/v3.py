@@ -36,7 +36,9 @@ MIN_ENGINE_ID, MAX_ENGINE_ID = 5, 32
 MAX_MESSAGE: Final = 4096
 """Octets of the longest message we say we take."""
 
-_LEAST_MESSAGE: Final = 484
+LEAST_MESSAGE: Final = 484
+"""Octets of a message that every engine takes (RFC 3412 6)."""
+
 _VERSION: Final = b"\x02\x01\x03"
 _USM: Final = b"\x02\x01\x03"
 _MAX_NAME: Final = 32
@@ -127,7 +129,7 @@ def _read_global(data: bytes, at: int, end: int) -> tuple[int, int, Places, int]
     if tag != SEQUENCE:
         raise RefusedError(Fault.MALFORMED, "no global data")
     msg_id, id_at, id_end = read_integer(data, at, end, 0)
-    _, size_at, size_end = read_integer(data, id_end, end, _LEAST_MESSAGE)
+    _, size_at, size_end = read_integer(data, id_end, end, LEAST_MESSAGE)
     start, stop = _octets(data, size_end, end, "flags", range(1, 2))
     flags = data[start]
     if flags > AUTH | PRIV | REPORTABLE or flags & (AUTH | PRIV) == PRIV:
