@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -32,12 +33,22 @@ class Intake:
     A receipt is acknowledged whenever it comes, also the second time: devices send until they hear so.
     """
 
-    def __init__(self, store: Store, publisher: Publisher, kid: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        kid: str,
+        clock: Callable[[], datetime],
+        connection: Callable[[], int],
+    ) -> None:
+        """``connection``: the number of the broker connection over which messages come now."""
         self._store = store
         self._publisher = publisher
         self._kid = kid
         self._clock = clock
+        self._connection = connection
         self._queue: asyncio.Queue[Receipt] = asyncio.Queue()
+        self._spoke: dict[str, int] = {}
         self.states: dict[str, DeviceState] = {}
         self.dropped: Counter[str] = Counter()
         self.came_online = False
@@ -99,6 +110,12 @@ class Intake:
         before = self.states.get(device)
         self.came_online |= state.online and (before is None or not before.online)
         self.states[device] = state
+        self._spoke[device] = self._connection()
+
+    def words(self) -> dict[str, DeviceState]:
+        """Every device's state; one that has not spoken over the present connection counts as offline."""
+        number = self._connection()
+        return {d: s if self._spoke[d] == number else replace(s, online=False) for d, s in self.states.items()}
 
 
 def _storable(receipt: Receipt) -> bool:

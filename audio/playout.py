@@ -92,7 +92,7 @@ class Playout:
         self._policies = policies
         self._library = library
         self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock)
-        self._intake = Intake(store, self._publisher, hub_kid, clock)
+        self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
         self._heard: dict[str, tuple[int, int]] = {}
         self._expected: dict[str, tuple[Network, object, int]] = {}
 
@@ -218,6 +218,12 @@ class Playout:
     async def now_playing(self) -> Mapping[str, DeviceState]:
         """What every device that has spoken said of itself last."""
         return dict(self._intake.states)
+
+    async def words(self) -> Mapping[str, DeviceState] | None:
+        """What every device says of itself now, as far as it can: who has not spoken since the broker is back counts as
+        offline. None while there is no connection to the broker.
+        """
+        return self._intake.words() if self._broker.connected else None
 
     def _scene(self) -> Scene:
         network, now = self._network(), self._clock()
