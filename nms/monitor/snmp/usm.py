@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from inventory.diagnostics import Diagnostic, Place
 from nms.i18n import N_
 from nms.vault import Secret
+
+try:
+    from cryptography.hazmat.decrepit.ciphers.modes import CFB
+except ImportError:  # before cryptography 47
+    from cryptography.hazmat.primitives.ciphers.modes import CFB
 
 WINDOW: Final = 150
 """Seconds a message may be older than the engine's time as we know it (RFC 3414 2.2.3)."""
