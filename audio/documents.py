@@ -8,6 +8,8 @@ standard library only. A document that does not fit its type exactly (missing, u
 from __future__ import annotations
 
 import json
+import math
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,6 +18,7 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class DocumentError(ValueError):
@@ -327,10 +330,12 @@ def _optional(item: Reader) -> Reader:
 
 
 def _mapping(item: Reader) -> Reader:
+    name = _scalar(str)
+
     def read(raw: Any, path: str) -> Any:
         if not isinstance(raw, dict):
             raise DocumentError(f"{path}: mapping")
-        return {key: item(value, path) for key, value in raw.items()}
+        return {name(key, path): item(value, path) for key, value in raw.items()}
 
     return read
 
@@ -347,10 +352,17 @@ def _enum(kind: type[StrEnum]) -> Reader:
 
 def _scalar(kind: Any) -> Reader:
     def read(raw: Any, path: str) -> Any:
-        if kind is float and type(raw) is int:
-            return float(raw)
-        if type(raw) is not kind or (kind is int and not -(2**63) <= raw < 2**63):
+        if not _sayable(raw) or (type(raw) is not kind and not (kind is float and type(raw) is int)):
             raise DocumentError(f"{path}: {kind.__name__}")
-        return raw
+        return kind(raw)
 
     return read
+
+
+def _sayable(value: object) -> bool:
+    """Whether UTF-8, JSON and every database can hold it: no NUL, no lone surrogate, 64 bits, a finite number."""
+    if isinstance(value, str):
+        return _UNSAYABLE.search(value) is None
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, float) and math.isfinite(value)

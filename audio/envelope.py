@@ -129,7 +129,8 @@ def _header(fields: Any) -> Header:
         if type(fields[name]) is not int or not 0 <= fields[name] < 2**63:
             raise ValueError(name)
     for name in ("kid", "iss", "topic"):
-        if not isinstance(fields[name], str) or len(fields[name]) > 200:
+        # nobody who can only send writes lines or control sequences into our logs
+        if not isinstance(fields[name], str) or len(fields[name]) > 200 or not fields[name].isprintable():
             raise ValueError(name)
     if fields["v"] != VERSION:
         raise ValueError("version")

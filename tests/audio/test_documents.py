@@ -33,6 +33,7 @@ KINDS += [Quiet, Receipt, Span]
 
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(str, st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,6 +74,11 @@ RECEIPT = {
         {"started": 2**63},
         {"id": None},
         {"level": "loud"},
+        {"level": float("inf")},
+        {"level": float("nan")},
+        {"level": 10**400},
+        {"id": "\0"},
+        {"reason": "\ud800"},
     ],
 )
 def test_what_does_not_fit_its_type_is_an_error(change: dict[str, Any]) -> None:
@@ -84,6 +90,11 @@ def test_what_does_not_fit_its_type_is_an_error(change: dict[str, Any]) -> None:
 def test_a_missing_field_is_an_error(name: str) -> None:
     with pytest.raises(DocumentError):
         decode(Receipt, json.dumps({k: v for k, v in RECEIPT.items() if k != name}))
+
+
+def test_a_name_that_no_database_keeps_is_an_error() -> None:
+    with pytest.raises(DocumentError):
+        decode(Programme, json.dumps({"unit": "64", "until": 1, "airings": [], "signed": {"\ud800": ""}}))
 
 
 def test_a_whole_number_is_a_level() -> None:

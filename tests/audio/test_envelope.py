@@ -54,6 +54,7 @@ def test_a_frame_comes_back_as_it_was_sealed() -> None:
         (b"LOA1\xff\xff" + FRAME[6:], HEADER.topic, 100, "hub", Reason.MALFORMED),
         (FRAME + bytes(MAX_FRAME), HEADER.topic, 100, "hub", Reason.TOO_LARGE),
         (seal(replace(HEADER, kid="0" * 16), b"", PRIVATE), HEADER.topic, 100, "hub", Reason.UNKNOWN_KEY),
+        (seal(replace(HEADER, kid="0\nroot logged in"), b"", PRIVATE), HEADER.topic, 100, "hub", Reason.MALFORMED),
         (FRAME[:-1] + bytes([FRAME[-1] ^ 1]), HEADER.topic, 100, "hub", Reason.BAD_SIGNATURE),
         (FRAME, "loa/1/ack/x", 100, "hub", Reason.WRONG_TOPIC),
         (FRAME, HEADER.topic, 100, "issuer", Reason.NOT_ALLOWED),
