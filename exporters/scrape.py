@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
 from sqlalchemy import func, select
@@ -27,12 +27,19 @@ class Scrape:
     """Renders the exposition text from values others keep; holds only label strings and what changes once a day."""
 
     def __init__(
-        self, network: Callable[[], Network], clock: Callable[[], datetime], monitor: Picture, store: Store
+        self,
+        network: Callable[[], Network],
+        clock: Callable[[], datetime],
+        monitor: Picture,
+        store: Store,
+        well: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
+        """``well``: which parts of the hub are well, by reason."""
         self._network = network
         self._clock = clock
         self._monitor = monitor
         self._store = store
+        self._well = well
         self._fixed: tuple[Network, date, FleetLabels, str] | None = None
 
     def sweep_age(self) -> float | None:
@@ -43,7 +50,7 @@ class Scrape:
     def text(self) -> str:
         """All series. Reads the store: call it from a thread."""
         labels, coverage_text = self._labels()
-        return self._fleet(labels) + self._hub() + coverage_text
+        return self._fleet(labels) + self._self() + self._hub() + coverage_text
 
     def _labels(self) -> tuple[FleetLabels, str]:
         network = self._network()
@@ -77,6 +84,10 @@ class Scrape:
                 _one("loa_sweep_dropped", "gauge", "Replies the last sweep lost for want of buffer.", stats.dropped),
             )
         )
+
+    def _self(self) -> str:
+        samples = tuple(({"reason": reason}, float(ok)) for reason, ok in self._well().items())
+        return render((Family("loa_self_ok", "gauge", "1 while this part of the hub is well.", samples),))
 
     def _hub(self) -> str:
         now = self._clock()

@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     SELF_INVENTORY = "self.inventory"
     SELF_BROKER = "self.broker"
     SELF_SHARD = "self.shard"
+    SELF_CLOCK = "self.clock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,10 @@ class BulletinRows:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The province at a glance; ``sweep`` is None before the first one."""
+    """The province at a glance; ``sweep`` is None before the first one.
+
+    ``hub``: what is wrong with the hub itself, as an alarm's kind and its detail with a colon between.
+    """
 
     now: int
     units: tuple[UnitRow, ...]
@@ -126,6 +129,7 @@ class Overview:
     bulletins: tuple[BulletinRow, ...]
     sweep: SweepRow | None
     broker: bool
+    hub: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

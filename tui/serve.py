@@ -25,6 +25,7 @@ from audio.broker import Broker
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.playout import Playout
+from audio.watch import Watch
 from exporters import http
 from exporters.scrape import Scrape
 from inventory.diagnostics import Diagnostic, Place
@@ -36,6 +37,7 @@ from nms.monitor.loop import Monitor
 from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
 from nms.monitor.shards import part
 from nms.retention import nightly
+from nms.selfwatch import SelfWatch, Watched
 from nms.settings import Clock, Settings
 from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
@@ -202,10 +204,12 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     hub = Hub(settings, work, settings.make_clock(), store, Current(network), several)
     if Role.MONITOR in work.roles:
         _add_monitor(hub, stack)
-    if keys is not None:
-        _add_playout(hub, keys)
+    broker = Broker(settings.mqtt_host, settings.mqtt_port) if keys is not None else None
+    watch = _add_watch(hub, broker)
+    if keys is not None and broker is not None:
+        _add_playout(hub, keys, broker, watch)
     if Role.EXPORTER in work.roles:
-        _add_exporter(hub)
+        _add_exporter(hub, watch)
     if several or hub.opened is not None:
         hub.tasks["lookout"] = hub.keep_looking
     if Role.SOCKET in work.roles:
@@ -238,22 +242,36 @@ def _add_monitor(hub: Hub, stack: AsyncExitStack) -> None:
         hub.tasks["traps"] = trap_task(hub.settings, hub.current, hub.clock, hub.store, hub.monitor, security)
 
 
-def _add_playout(hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]) -> None:
+def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
+    """The process watches itself."""
+    work, settings = hub.work, hub.settings
+    name = "hub:" + ", ".join(claim.name for claim in work.claims()) if hub.several else "hub"
+    watched = Watched(hub.store, settings.state_dir, settings.snmp_interval, hub.monitor, broker)
+    watch = SelfWatch(name, watched, hub.clock, others=hub.several)
+    hub.tasks["self"] = watch.run
+    return watch
+
+
+def _add_playout(
+    hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]], broker: Broker, watch: SelfWatch
+) -> None:
     """Bulletins and their content, and who orders them."""
     settings, (key, kid, policies) = hub.settings, keys
     library = Library(settings.state_dir / "content")
-    broker = Broker(settings.mqtt_host, settings.mqtt_port)
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
+    hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), playout.words).run
     hub.tasks["content"] = lambda: _site(content_app(library), settings.content_host, settings.content_port)
     if Role.SOCKET in hub.work.roles:
-        service = HubService(hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version())
+        service = HubService(
+            hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version(), lambda: watch.troubles
+        )
         hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
 
 
-def _add_exporter(hub: Hub) -> None:
+def _add_exporter(hub: Hub, watch: SelfWatch) -> None:
     settings = hub.settings
-    scrape = Scrape(hub.current, hub.clock, hub.picture(), hub.store)
+    scrape = Scrape(hub.current, hub.clock, hub.picture(), hub.store, watch.ok)
 
     def healthy() -> bool:
         age = scrape.sweep_age()

@@ -31,6 +31,7 @@ from tui.overview import UNKNOWN, Places, device_row, unit_rows
 if TYPE_CHECKING:
     from audio.broker import Broker
     from nms.monitor.parts import Picture
+    from nms.selfwatch import Troubles
 
 WATCH_EVERY = 1.0
 BULLETINS_SHOWN = 30
@@ -50,7 +51,9 @@ class HubService:
         broker: Broker,
         store: Store,
         version: str,
+        troubles: Callable[[], Troubles] = dict,
     ) -> None:
+        """``troubles``: what is wrong with the hub itself."""
         self._network = network
         self._clock = clock
         self._monitor = monitor
@@ -58,6 +61,7 @@ class HubService:
         self._broker = broker
         self._store = store
         self._version = version
+        self._troubles = troubles
         self._started = clock()
         self._places: Places | None = None
 
@@ -111,6 +115,7 @@ class HubService:
             bulletins=tuple(_bulletin(v) for v in views[:BULLETINS_SHOWN]),
             sweep=_sweep(snapshot),
             broker=self._broker.connected,
+            hub=tuple(f"{kind}:{t.detail}" for kind, t in self._troubles().items() if t.present),
         )
 
     async def watch(self, caller: Caller, nothing: m.Nothing) -> AsyncIterator[m.Overview]:

@@ -23,7 +23,7 @@ from nms.store import postgres
 from nms.store.failure import closed, is_failure, locked, unopened, unread, unusable
 from nms.store.ownership import Claim
 from nms.store.schema import upgrade
-from nms.store.writer import Writer
+from nms.store.writer import Pulse, Writer
 
 T = TypeVar("T")
 
@@ -65,6 +65,11 @@ class Store:
                 raise unopened(where, error) from error
             raise
         return cls(where, engines[0], engines[1], lock)
+
+    @property
+    def pulse(self) -> Pulse:
+        """How writing goes at this moment."""
+        return self._writer.pulse
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """What ``work(session)`` returned, once it is committed; its exception, if it failed.

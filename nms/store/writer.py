@@ -41,6 +41,14 @@ class _Failed:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How writing goes: since when (monotonic s) the present write is under way, the code of the last one's failure."""
+
+    busy_since: float | None = None
+    failure: str = ""
+
+
 class Writer:
     """Runs functions on one connection, in order; a future resolves only after COMMIT has returned."""
 
@@ -54,6 +62,7 @@ class Writer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
+        self.pulse = Pulse()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -101,12 +110,15 @@ class Writer:
         return batch, False
 
     def _settle(self, batch: list[_Job]) -> None:
+        self.pulse = Pulse(monotonic(), self.pulse.failure)
         try:
             outcomes = self._commit(batch)
         except BaseException as error:  # the thread outlives whatever a driver or a caller raises
+            self.pulse = Pulse(None, self._refused(error).code)
             for job in batch:
                 job.future.set_exception(self._refused(error))
             return
+        self.pulse = Pulse()
         for job, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, _Done):
                 job.future.set_result(outcome.value)

@@ -113,8 +113,8 @@ class OverviewScreen(Screen[None]):
             return
         line = self.query_one("#status", Static)
         line.update("  ".join(parts))
-        broker = self._overview is None or self._overview.broker
-        line.set_class(bool(self._silence) or age >= STALE_SECONDS or not broker, "-lost")
+        well = self._overview is None or (self._overview.broker and not self._overview.hub)
+        line.set_class(bool(self._silence) or age >= STALE_SECONDS or not well, "-lost")
 
     def _head(self, overview: Overview) -> str:
         counts = status.totals(overview)
@@ -127,7 +127,7 @@ class OverviewScreen(Screen[None]):
             text += "  " + self._translate(N_("sweep {seconds} s")).format(seconds=seconds)
         if not overview.broker:
             text += "  " + self._translate(N_("no connection to the broker"))
-        return text
+        return "  ".join((*status.hub_lines(overview, self._translate), text))
 
     def _causes(self, overview: Overview) -> str:
         title = self._translate(N_("Causes ({count})")).format(count=len(overview.causes))

@@ -7,6 +7,7 @@ from typing import Any
 
 from nms.i18n import N_, decimal, number
 from tui.methods import CauseRow, DeviceRow, EventRow, Overview
+from tui.views.alarms import ALARMS
 from tui.views.times import clock, rfc3339, shown
 from tui.views.words import (
     BULLETIN_STATES,
@@ -45,6 +46,7 @@ def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
         )
     if not overview.broker:
         yield translate(N_("no connection to the broker: nothing new reaches the devices"))
+    yield from (f"{SIGNS['down']} {text}" for text in hub_lines(overview, translate))
     for cause in overview.causes:
         yield f"{SIGNS['down']} {cause_line(cause, translate)}"
     for row in overview.units:
@@ -52,6 +54,15 @@ def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
         if row.tier == "district" and lost:
             message = translate(N_("{name}: {lost} of {total} lost"))
             yield "  " + message.format(name=row.name, lost=lost, total=sum(row.states.values()))
+
+
+def hub_lines(overview: Overview, translate: Translate) -> Iterator[str]:
+    """What is wrong with the hub itself; the broker has a line of its own."""
+    for problem in overview.hub:
+        kind, _, detail = problem.partition(":")
+        if kind != "self_broker":
+            text = translate(ALARMS.get(kind, kind)).format(name="")
+            yield f"{text} ({cause_text(detail, translate)})" if detail else text
 
 
 def cause_line(cause: CauseRow, translate: Translate) -> str:
@@ -88,6 +99,7 @@ def overview_json(overview: Overview) -> Mapping[str, Any]:
         "at": rfc3339(overview.now),
         "states": totals(overview),
         "broker": overview.broker,
+        "hub": [dict(zip(("problem", "detail"), problem.split(":", 1), strict=True)) for problem in overview.hub],
         "sweep": sweep and {"at": rfc3339(sweep.at), "seconds": sweep.seconds, "answered": sweep.answered},
         "causes": [
             {"cause": c.cause, "kind": c.kind, "since": rfc3339(c.since), "devices": c.devices} for c in overview.causes

@@ -68,6 +68,7 @@ FAULTS: Mapping[str, str] = {
     "refused": N_("SNMP question refused"),
     "flapping": N_("comes and goes"),
     "timer": N_("off by timer"),
+    "critical": N_("critical"),
 }
 """What a state is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange answer."""
 
@@ -126,6 +127,7 @@ EVENTS: Mapping[str, str] = {
     "self.inventory": N_("inventory read"),
     "self.broker": N_("MQTT broker"),
     "self.shard": N_("part of the fleet"),
+    "self.clock": N_("clock jumped"),
 }
 EVENT_STATES: Mapping[str, str] = {"polled": N_("polled"), "missed": N_("not polled")}
 """What becomes of a part of the fleet."""
