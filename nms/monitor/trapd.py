@@ -88,7 +88,7 @@ class Counts:
     limited: int = 0
 
 
-Decoder = Callable[[DeviceId, bytes, float], Notification | Reply | DecodeError]
+Decoder = Callable[[bytes, float], Notification | Reply | DecodeError]
 """Reads what a device sent at a time of a clock that never jumps."""
 
 
@@ -100,7 +100,7 @@ def decoder(security: Security, hub: str, started: datetime) -> Decoder:
     if isinstance(security, User):
         return SecureTraps(security, hub_engine(hub), started, monotonic()).read
     name = security.name
-    return lambda device, datagram, seconds: decode_notification(datagram, name)
+    return lambda datagram, seconds: decode_notification(datagram, name)
 
 
 class News:
@@ -236,7 +236,7 @@ class TrapReceiver:
 
     def _take(self, device: DeviceId, datagram: bytes, source: tuple[str, int]) -> bool:
         """Whether the datagram told something."""
-        told = self._read(device, datagram, monotonic())
+        told = self._read(datagram, monotonic())
         if isinstance(told, DecodeError):
             self._counts["refused"] += 1
             return False

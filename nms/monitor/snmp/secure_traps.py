@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
-from inventory.model import DeviceId
 from nms.monitor.snmp.asn1 import OCTETS, SEQUENCE, Fault, RefusedError, encode_integer, encode_oid, encode_tlv
 from nms.monitor.snmp.ber import REPORT, DecodeError
 from nms.monitor.snmp.traps import INFORM, TRAP, Notification, Reply, answered, read_notification
@@ -59,11 +58,11 @@ class SecureTraps:
         self._user = user
         self._flags = (AUTH if user.auth else 0) | (PRIV if user.priv else 0)
         self._ours = Peer(user, engine_id, boots, 0, seconds, proven=True)
-        self._peers: dict[DeviceId, Peer] = {}
+        self._peers: dict[bytes, Peer] = {}
         self._salts = count(secrets.randbits(8 * SALT_SIZE))
         self._told = 0
 
-    def read(self, device: DeviceId, datagram: bytes, seconds: float) -> Notification | Reply | DecodeError:
+    def read(self, datagram: bytes, seconds: float) -> Notification | Reply | DecodeError:
         """What a datagram says, a report that its sender needs first, or why it is refused."""
         try:
             message = read_message(datagram)
@@ -71,7 +70,7 @@ class SecureTraps:
                 return self._inform(message, datagram, seconds)
             if len(message.engine_id) < MIN_ENGINE_ID:
                 return self._introduction(message, seconds)
-            return self._trap(device, message, datagram, seconds)
+            return self._trap(message, datagram, seconds)
         except RefusedError as refused:
             return DecodeError(refused.fault, str(refused))
 
@@ -81,14 +80,15 @@ class SecureTraps:
             raise RefusedError(Fault.ENGINE, "no engine id")
         return Reply(self._report(message, _UNKNOWN_ENGINE, 0, seconds))
 
-    def _trap(self, device: DeviceId, message: Message, datagram: bytes, seconds: float) -> Notification:
-        known = self._peers.get(device)
-        if known is None or known.engine_id != message.engine_id:
-            known = Peer(self._user, message.engine_id, message.boots, message.time, seconds)
+    def _trap(self, message: Message, datagram: bytes, seconds: float) -> Notification:
+        """Clocks are kept by engine, not by device: a word of another engine must not make old ones new again."""
+        engine_id = message.engine_id
+        known = self._peers.get(engine_id) or Peer(self._user, engine_id, message.boots, message.time, seconds)
         self._verify(message, known, datagram)
-        if self._user.auth is not None and not known.hear(message.boots, message.time, seconds):
-            raise RefusedError(Fault.TIME, "outside the time window")
-        self._peers[device] = known
+        if self._user.auth is not None:
+            if not known.hear(message.boots, message.time, seconds):
+                raise RefusedError(Fault.TIME, "outside the time window")
+            self._peers[engine_id] = known
         body = _opened(known, message)
         _, at, end = read_scoped(body)
         if body[at : at + 1] != bytes((TRAP,)):
