@@ -94,7 +94,7 @@ class Held:
         now = self._time.now()
         if abs(now - self._logged.get(reason, -1000)) >= 1000:
             self._logged[reason] = now
-            log.warning("refused %s: %s", reason, detail)
+            log.warning("refused %s: %r", reason, detail)
 
     def keep(self, topic: str, frame: bytes) -> None:
         """Saves an accepted frame for the next start."""
