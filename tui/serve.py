@@ -197,9 +197,9 @@ async def _supervised(name: str, task: Task, hub: Hub) -> None:
 
 def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExitStack) -> Hub:
     """Everything that the roles need, and nothing else. Raises StartError."""
+    several = _several(settings, work)
     keys = _trust(settings, network) if Role.PLAYOUT in work.roles else None
-    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-    store, several = _open(settings, work)
+    store = _open(settings, work)
     stack.callback(store.close)
     hub = Hub(settings, work, settings.make_clock(), store, Current(network), several)
     if Role.MONITOR in work.roles:
@@ -217,13 +217,22 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     return hub
 
 
-def _open(settings: Settings, work: Work) -> tuple[Store, bool]:
-    """The store with this process's claims, and whether it is for several processes."""
+def _several(settings: Settings, work: Work) -> bool:
+    """Whether several processes share the store; only then may one do less than everything."""
     try:
         several = shared(settings.store)
         if not several and not work.everything:
             raise alone(settings.store)
-        return Store.open(settings.store, work.claims()), several
+    except StoreError as error:
+        raise StartError((error.diagnostic,)) from None
+    return several
+
+
+def _open(settings: Settings, work: Work) -> Store:
+    """The store, with this process's claims."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        return Store.open(settings.store, work.claims())
     except StoreError as error:
         raise StartError((error.diagnostic,)) from None
 

@@ -235,7 +235,9 @@ class Monitor:
                 snapshot = self.turn()
                 idle_since = began
                 judging = monotonic() - began - (snapshot.stats.seconds if snapshot else 0.0)
-            self._stopping.wait(max(0.0, began + max(pause, judging / JUDGING) - monotonic()))
+            # a store that keeps the recorder waiting looks like judging, and must not keep anybody from being asked
+            apart = min(max(pause, judging / JUDGING), self._settings.interval)
+            self._stopping.wait(max(0.0, began + apart - monotonic()))
 
     def start(self) -> None:
         """``run`` in a thread."""

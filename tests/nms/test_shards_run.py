@@ -1,4 +1,4 @@
-"""Four real processes poll one fleet on one PostgreSQL; the database goes away, one dies, their number changes."""
+"""Four real processes poll one fleet on one PostgreSQL; one dies, the database goes away, their number changes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from pathlib import Path
 from typing import cast
+from urllib.request import urlopen
 
 import pytest
 from sqlalchemy import select
@@ -23,11 +24,11 @@ from tests.nms.pg import Server, why_not
 from tests.sim.world import SAMPLE, World
 from tui.methods import DEVICES, OVERVIEW, Nothing, Select
 
-STATIONS = 40
+STATIONS = 30
 POLL = 1.0
 """Seconds from one poll of a device to the next."""
 
-ENOUGH = 5
+ENOUGH = 4
 """Polls of every device after which it is judged who was asked too often."""
 
 
@@ -64,7 +65,7 @@ class Scene:
         self.lost: set[str] = set()
 
     def start(self, *parts: Shard) -> None:
-        self.world.start_parts({name(p): ("--only", "monitor", "--shard", str(p)) for p in parts})
+        self.world.start_parts({name(part): polling(part) for part in parts})
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         self.world.wait(what, condition, 60)
@@ -72,16 +73,21 @@ class Scene:
     def asked(self) -> dict[str, int]:
         return cast("dict[str, int]", self.world.fleet(asked=True)["asked"])
 
-    def polls(self, devices: Collection[str]) -> dict[str, int]:
+    def polls(self, devices: Collection[str], enough: int) -> dict[str, int]:
         """How often every device was asked until each of these was asked often enough."""
         before = self.asked()
-        self.until(lambda: all(n - before[d] >= ENOUGH for d, n in self.asked().items() if d in devices), "polls")
+        self.until(lambda: all(n - before[d] >= enough for d, n in self.asked().items() if d in devices), "polls")
         return {d: n - before[d] for d, n in self.asked().items()}
+
+    def metric(self, metric: str) -> float:
+        with urlopen(f"http://127.0.0.1:{self.world.exporter_port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(metric))
 
     def once(self) -> None:
         """Every device is polled, and none more often than one process would: two would ask it twice an interval."""
         began = time.monotonic()
-        polls = self.polls(self.of)
+        polls = self.polls(self.of, ENOUGH)
         most = (time.monotonic() - began) / POLL + 2
         assert {d: n for d, n in polls.items() if n > most} == {}
 
@@ -102,6 +108,10 @@ def name(shard: Shard) -> str:
     return f"part{shard.index}of{shard.count}"
 
 
+def polling(shard: Shard) -> tuple[str, ...]:
+    return ("--only", "monitor", "--shard", str(shard))
+
+
 def alarms(store: Store) -> set[str]:
     """What open alarms are about."""
     return set(store.read_sync(lambda s: s.scalars(select(AlarmRow.subject).where(AlarmRow.cleared.is_(None))).all()))
@@ -115,19 +125,19 @@ def refused(world: World, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_parts_of_a_fleet(server: Server, sample: Path, tmp_path: Path) -> None:
     world = World(tmp_path / "world", (), poll=f"{POLL:g}s", sample=sample, store=server.database())
     with world:
         world.start_broker()
         world.start_fleet()
         scene = Scene(world, server)
-        world.start_parts({"hub": ("--only", "playout,socket,exporter")})
-        scene.start(*(Shard(index, 4) for index in range(1, 5)))
+        parts = {name(part): polling(part) for part in (Shard(index, 4) for index in range(1, 5))}
+        world.start_parts({"hub": ("--only", "playout,socket,exporter"), **parts})
         with Store.open(world.store) as store:
             all_are_known_and_each_is_polled_once(scene, store)
-            nobody_else_may(scene)
-            the_database_goes_away(scene, store)
             a_process_is_killed(scene, store)
+            the_database_goes_away(scene, store)
             a_cell_across_parts_is_one_cause(scene)
             another_number_of_parts(scene, store)
             assert scene.down(store) == scene.lost
@@ -143,37 +153,18 @@ def all_are_known_and_each_is_polled_once(scene: Scene, store: Store) -> None:
     scene.once()
 
 
-def nobody_else_may(scene: Scene) -> None:
-    same = refused(scene.world, "--only", "monitor", "--shard", "2/4")
-    assert "STO008" in same
-    assert f"pid {scene.world.children[name(Shard(2, 4))].pid}" in same
-    other = refused(scene.world, "--only", "monitor", "--shard", "1/3")
-    assert "STO009" in other
-    assert "4 parts" in other
-
-
-def the_database_goes_away(scene: Scene, store: Store) -> None:
-    """Polling goes on; what happened meanwhile is written when it is back; and its claims are taken again."""
-    gone = scene.alone[0]
-    scene.server.stop()
-    scene.fail(gone)
-    scene.polls(set(scene.of) - {gone})
-    scene.server.start()
-    scene.until(lambda: gone in scene.down(store), "the loss of a device while the database was away")
-    with pytest.raises(StoreError, match="STO008"):
-        Store.open(scene.world.store, [shard(1, 4)])
-    assert all(child.poll() is None for child in scene.world.children.values())
-
-
 def a_process_is_killed(scene: Scene, store: Store) -> None:
     """Its part is missed, and so is unknown; the others go on; the next process takes it up where it was."""
     dead, mine = Shard(2, 4), [d for d in scene.alone if scene.of[d] == Shard(2, 4)]
     others = {d for d, home in scene.of.items() if home != dead}
     scene.world.kill(name(dead))
-    polls = scene.polls(others)
-    assert {d for d, n in polls.items() if n > 1} == others
+    before = scene.polls(others, 1)
     scene.fail(mine[-1])
+    nobody_else_may(scene)
     scene.until(lambda: alarms(store) == {"shard:2/4"}, "an alarm about the part that is missed")
+    scene.polls(others, 1)
+    assert scene.metric("loa_shard_age_seconds") > 10
+    assert not any(before[d] for d in set(scene.of) - others)
     scene.until(lambda: unknown(scene) == set(scene.of) - others, "what nobody polls is unknown")
     scene.start(dead)
     scene.until(lambda: mine[-1] in scene.down(store), "what was lost while nobody looked")
@@ -182,6 +173,28 @@ def a_process_is_killed(scene: Scene, store: Store) -> None:
         ("shard:2/4", "polled", "missed"),
         ("shard:2/4", "missed", "polled"),
     ]
+
+
+def nobody_else_may(scene: Scene) -> None:
+    same = refused(scene.world, "--only", "monitor", "--shard", "3/4")
+    assert "STO008" in same
+    assert f"pid {scene.world.children[name(Shard(3, 4))].pid}" in same
+    other = refused(scene.world, "--only", "monitor", "--shard", "1/3")
+    assert "STO009" in other
+    assert "4 parts" in other
+
+
+def the_database_goes_away(scene: Scene, store: Store) -> None:
+    """Polling goes on; what happened meanwhile is written when it is back; and its claims are taken again."""
+    gone = next(d for d in scene.alone if d not in scene.lost)
+    scene.server.stop()
+    scene.fail(gone)
+    scene.polls(set(scene.of) - scene.lost, 2)
+    scene.server.start()
+    scene.until(lambda: gone in scene.down(store), "the loss of a device while the database was away")
+    with pytest.raises(StoreError, match="STO008"):
+        Store.open(scene.world.store, [shard(1, 4)])
+    assert all(child.poll() is None for child in scene.world.children.values())
 
 
 def unknown(scene: Scene) -> set[str]:
@@ -215,7 +228,6 @@ def another_number_of_parts(scene: Scene, store: Store) -> None:
     assert [child.wait(20) for child in old] == [0] * 4
     scene.start(*(Shard(index, 3) for index in range(1, 4)))
     scene.world.fleet(heal="all")
-    scene.polls(scene.of)  # what was lost is asked less often until it is found again
     scene.once()
     rows = store.read_sync(lambda s: s.scalars(select(ShardRow)).all())
     assert {(r.part, r.parts, r.missed) for r in rows} == {(1, 3, None), (2, 3, None), (3, 3, None)}
