@@ -11,9 +11,10 @@ PYTHON := .venv/bin/python
 ROOMS := inventory nms audio exporters tui
 N ?= 5000
 OUT ?= build/fleet-$(N)
+SECONDS ?= 600
 CHECKS := format lint types layers translations playbooks rules
 
-.PHONY: help bootstrap demo test check $(CHECKS) bench fleet clean
+.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,6 +34,10 @@ bench: bootstrap ## every benchmark in turn, each beside the peer it is measured
 	@for file in benchmarks/bench_*.py; do \
 	  echo "== $$file"; $(PYTHON) -m "benchmarks.$$(basename "$$file" .py)"; \
 	done
+
+fuzz: bootstrap ## random bytes into all that reads the network: make fuzz SECONDS=60
+	@env -u VIRTUAL_ENV .venv/bin/uv sync --quiet --locked --inexact --group fuzz
+	@$(PYTHON) -m tests.fuzz.run --seconds "$(SECONDS)"
 
 fleet: bootstrap ## a generated province of N devices in OUT: make fleet N=100000 OUT=build/big
 	@$(PYTHON) -m tests.sim.province fleet --devices "$(N)" --out "$(OUT)"
