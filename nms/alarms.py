@@ -168,12 +168,13 @@ def _of_cause(cause: Cause, healths: Healths, now: datetime, settle: timedelta) 
     itself = healths.get(DeviceId(cause.key))
     # a modem that answers again is no new alarm because something behind it is still to answer
     recovering = itself is not None and itself.answering and not itself.flapping
-    opens = now - since >= _PATIENCE.get(cause.kind, settle) and not recovering
+    # a time that lies ahead is from before the clock was set back
+    opens = abs(now - since) >= _PATIENCE.get(cause.kind, settle) and not recovering
     return Raised(cause.key, _KINDS[cause.kind], since, "", tuple(cause.affected), opens)
 
 
 def _degraded(healths: Healths, now: datetime) -> Iterator[Raised]:
     for device, health in healths.items():
         if health.state is State.DEGRADED and not health.flapping and health.faults:
-            opens = now - health.since >= DEGRADED_SETTLE
+            opens = abs(now - health.since) >= DEGRADED_SETTLE
             yield Raised(device, AlarmKind.DEGRADED, health.since, health.cause or "", (device,), opens)

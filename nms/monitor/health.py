@@ -2,7 +2,8 @@
 
 A device is lost after two silent sweeps in a row and back after one answer. What is lost has a root cause where one
 can be told: the modem it hangs behind, else a serving cell or a power area that many devices left together. What comes
-and goes by itself is flapping: it stays in one state until it has been steady. Only causes alarm.
+and goes by itself is flapping: it stays in one state until it has been steady. Only causes alarm. Times that lie ahead
+are from before the clock was set back: they count as long ago.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _silent(member: Member, before: Health, now: datetime) -> Health:
 
 def _turns(before: Health, now_is: str, now: datetime) -> tuple[datetime, ...]:
     """When the device lately changed between fine, faulty and silent, this sweep included."""
-    lately = tuple(at for at in before.turns if now - at <= FLAP_WITHIN)[-FLAP_TURNS:]
+    lately = tuple(at for at in before.turns if abs(now - at) <= FLAP_WITHIN)[-FLAP_TURNS:]
     was = "silent" if before.misses else "faulty" if before.faults else "fine"
     never_heard = before.heard_since is None and not before.misses
     return lately if never_heard or was == now_is else (*lately, now)
@@ -177,7 +178,7 @@ class _Scene:
 
     def settled(self, device: DeviceId) -> bool:
         """It is lost for so long that its cause is known: while others come back, what is left must not look new."""
-        return self.now - (self.own[device].silent_since or self.own[device].since) >= SETTLED
+        return abs(self.now - (self.own[device].silent_since or self.own[device].since)) >= SETTLED
 
     def above(self, device: DeviceId) -> DeviceId | None:
         """The topmost modem above the device that explains what it does, without one between that does not."""
@@ -246,7 +247,7 @@ def _kept(scene: _Scene, observations: Observations, previous: Healths) -> Mappi
     for device, cause in earlier.items():
         known = cause in shared or cause in scene.fleet
         since = back.get(cause) if cause in shared else _heard(scene.own.get(DeviceId(cause)))
-        if device not in observations or (known and (since is None or scene.now - since < GRACE)):
+        if device not in observations or (known and (since is None or abs(scene.now - since) < GRACE)):
             kept[device] = cause
     return kept
 
