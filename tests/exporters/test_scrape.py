@@ -110,6 +110,13 @@ async def test_before_the_first_sweep_it_says_what_is_and_nothing_of_devices(sto
     assert "loa_device_up" not in found
 
 
+async def test_what_is_wrong_with_the_hub_is_told_by_reason(store: Store) -> None:
+    with sweeping(Fleet(DEVICES), Clock()) as monitor:
+        well = {"disk": True, "clock": False}
+        found = parse(Scrape(lambda: NETWORK, Clock(), monitor, store, lambda: well).text())
+    assert {dict(k)["reason"]: n for k, n in found["loa_self_ok"].samples.items()} == {"disk": 1, "clock": 0}
+
+
 async def test_a_lost_modem_and_what_hangs_behind_it(store: Store) -> None:
     fleet, clock = Fleet(DEVICES), Clock()
     fleet.command({"fail": [MODEM]})

@@ -100,6 +100,15 @@ def test_the_overview_says_what_it_does_not_know() -> None:
     assert any("no connection to the broker" in line for line in lines)
 
 
+def test_the_overview_says_what_is_wrong_with_the_hub() -> None:
+    ill = overview(hub=("self_disk:critical, 1%", "self_poller:", "self_broker:"), broker=False)
+    lines = [line for line in status.overview_lines(ill, EN) if "hub" in line]
+    assert lines == ["✖ the hub's disk is nearly full (critical, 1%)", "✖ the hub polls late"]
+    told = status.overview_json(ill)["hub"]
+    assert told[:2] == [{"problem": "self_disk", "detail": "critical, 1%"}, {"problem": "self_poller", "detail": ""}]
+    assert any("đĩa" in line.casefold() or "nguy cấp" in line for line in status.overview_lines(ill, VI))
+
+
 def test_every_kind_of_cause_makes_a_line() -> None:
     for kind in CauseKind:
         line = status.cause_line(replace(CAUSES[0], kind=str(kind), cause=f"{kind}:X1"), VI)
