@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio import trust
 from audio.broker import Broker
+from audio.documents import DeviceState
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.playout import Playout
@@ -269,7 +270,12 @@ def _add_playout(
     library = Library(settings.state_dir / "content")
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
-    hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), playout.words).run
+
+    async def words() -> Mapping[str, DeviceState] | None:
+        """By a clock that has just jumped nothing can be said about who should play."""
+        return await playout.words() if watch.ok()["clock"] else None
+
+    hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), words).run
     hub.tasks["content"] = lambda: _site(content_app(library), settings.content_host, settings.content_port)
     if Role.SOCKET in hub.work.roles:
         service = HubService(
