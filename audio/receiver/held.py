@@ -120,7 +120,8 @@ class Held:
         new = self._admit(opened)
         if isinstance(new, Refused):
             return new
-        if not new and topic in self._frames:
+        # a device that lost power between admitting this frame and saving it still holds the one before
+        if not new and self._frames.get(topic) == frame:
             return NOTHING
         for refused in content.refused:
             self.refuse(str(refused.reason), f"{topic}: {refused.detail}")

@@ -654,6 +654,23 @@ def test_a_replay_is_refused_across_a_reboot_and_a_repeat_is_no_news(make: Make,
     assert not rig.ears.played
 
 
+def test_an_emergency_known_while_the_document_before_it_is_held_is_taken_in_again(
+    make: Make, sounds: list[Sound]
+) -> None:
+    """Power fails between admitting the emergency and saving it: what lies on the disk is the all-clear of before."""
+    rig = make()
+    rig.say(NOW, rig.kit.orders())
+    before = {path: path.read_bytes() for path in (rig.folder / "held").glob("*.frame")}
+    frame = rig.kit.orders(alarm(rig, sounds[2]))
+    rig.say(NOW, frame)
+    for path, old in before.items():
+        path.write_bytes(old)
+    rig.crash()
+    rig.say(NOW, frame)
+    assert not rig.held.refused
+    assert [o.entry for o in rig.held.orders] == ["e-storm"]
+
+
 def test_an_emergency_known_but_lost_before_it_was_saved_is_taken_in_again(make: Make, sounds: list[Sound]) -> None:
     rig = make()
     frame = rig.kit.orders(alarm(rig, sounds[2]))

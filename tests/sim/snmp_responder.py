@@ -134,7 +134,8 @@ class Responder:
     def stop(self) -> None:
         """Ends ``serve`` in another thread and frees the port."""
         self._stopped = True
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+        # a late datagram may have woken it already, and the socket is gone
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker, contextlib.suppress(OSError):
             waker.sendto(b"", ("127.0.0.1", self._socket.getsockname()[1]))
 
     def _answer(self, address: bytes, agent: Agent, datagram: bytes) -> Sequence[bytes] | None:
