@@ -132,6 +132,8 @@ def mutate(data: bytes, random: Random) -> bytes:
     if random.random() < 0.1:
         return bytes((random.randrange(256),)) + data[1:]
     header, line, body = data[1:].partition(b"\n")
+    if random.random() < 0.3:
+        return data[:1] + header + line + jsons.mutate(body, random)
     return data[:1] + jsons.mutate(header, random) + line + body
 
 

@@ -75,17 +75,23 @@ def by_coverage(harness: Harness, seconds: int, folder: Path, run: Run) -> None:
     """libFuzzer's loop; does not return."""
     from tests.fuzz.harness import MAX_INPUT
 
-    def mutate(data: bytes, size: int, seed: int) -> bytes:
-        random = Random(seed)
-        if random.random() < 0.2:
-            return bytes(atheris.Mutate(data, size))
-        return harness.mutate(data, random)[:size]
-
     found, seeds = folder / "found", folder / "seeds"
     found.mkdir()
     seeds.mkdir()
-    for number, seed in enumerate(harness.seeds()):
+    known = list(harness.seeds())
+    for number, seed in enumerate(known):
         (seeds / f"{number:03}").write_bytes(seed)
+
+    def mutate(data: bytes, size: int, seed: int) -> bytes:
+        """One in three near a seed: libFuzzer's pool fills with what is refused in ever new ways."""
+        random = Random(seed)
+        match random.randrange(6):
+            case 0:
+                return bytes(atheris.Mutate(data, size))
+            case 1 | 2:
+                return harness.mutate(random.choice(known), random)[:size]
+        return harness.mutate(data, random)[:size]
+
     options = [f"-max_total_time={seconds}", f"-timeout={HANG}", f"-max_len={MAX_INPUT}", "-print_final_stats=1"]
     options += [f"-artifact_prefix={folder}/", "-rss_limit_mb=1024", str(found), str(harness.corpus), str(seeds)]
     atheris.Setup([sys.argv[0], *options], run.one, custom_mutator=mutate)
