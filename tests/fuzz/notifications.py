@@ -74,8 +74,8 @@ class Hub:
     told: list[Notification | Reply | DecodeError] = field(default_factory=list)
     woken: int = 0
     news: list[Heard] = field(default_factory=list)
-    clocks: dict[bytes, tuple[int, float]] = field(default_factory=dict)
-    """Of every engine that was believed: its boots, and the second of our clock at which it booted."""
+    clocks: dict[bytes, tuple[int, int, float]] = field(default_factory=dict)
+    """Of every engine that was believed: boots and time of its newest message, and when that came."""
 
     def hear(self, datagram: bytes, _: float) -> Notification | Reply | DecodeError:
         self.told.append(self.read(datagram, self.seconds))
@@ -175,14 +175,13 @@ def _told(told: Notification, datagram: bytes, person: Person | None) -> None:
 
 
 def _timely(opened: Opened, hub: Hub) -> None:
-    """Raises for what an engine said longer ago than the time window; where nothing is verified, nothing is late."""
-    if not opened.authentic:
-        return
-    booted = hub.seconds - opened.time
-    boots, before = hub.clocks.get(opened.engine, (-1, 0.0))
-    assert opened.boots > boots or (opened.boots == boots and booted <= before + WINDOW + 1)
-    if opened.boots > boots or booted < before:
-        hub.clocks[opened.engine] = opened.boots, booted
+    """Raises for what is neither newer than all before nor within the time window (RFC 3414 3.2, 7b)."""
+    boots, time, came = hub.clocks.get(opened.engine, (-1, 0, 0.0))
+    newer = (opened.boots, opened.time) > (boots, time)
+    assert newer or not opened.authentic or opened.time >= time + hub.seconds - came - WINDOW - 1
+    assert opened.boots >= boots or not opened.authentic
+    if newer and opened.authentic:
+        hub.clocks[opened.engine] = opened.boots, opened.time, hub.seconds
 
 
 def _verified(datagram: bytes, person: Person) -> Opened:
