@@ -78,8 +78,8 @@ def bulletin(signer: str, cls: str = "normal", **changes: Any) -> tuple[str, dic
     return body["id"], {"sealed": [signer, header(signer, f"bulletin/{body['id']}"), body]}
 
 
-def _scene(topic: str, body: Any, signer: str = "hub", sure: bool = True) -> bytes:
-    scene = {"at": AT, "sure": sure, "frames": [[topic, signer, header(signer, topic), body]]}
+def _scene(topic: str, body: Any, signer: str = "hub", sure: bool = True, **changes: int) -> bytes:
+    scene = {"at": AT, "sure": sure, "frames": [[topic, signer, header(signer, topic, **changes), body]]}
     return json.dumps(scene, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -99,9 +99,11 @@ def seeds() -> Iterator[bytes]:
     for kind in ("emergency", "drill", "stop"):
         name, signed = bulletin("province", "emergency", siren=3000, times=2, every=60_000)
         entry = {"entry": "e-1", "kind": kind, "bulletin": name, "start": AT, "until": AT + 900_000}
-        more = {"signed": signed, "sound": {"sound": SOUND}, "reason": "lũ"} if kind != "stop" else {}
+        more: dict[str, Any] = {"signed": signed, "sound": {"sound": SOUND}} if kind != "stop" else {}
+        more |= {"reason": "lũ"}
         entries = [entry | {"signed": "", "sound": "", "reason": ""} | more]
         yield _scene("loa/1/now/u/64/64", {"entries": entries}, sure=kind != "drill")
+        yield _scene("loa/1/now/u/64/64", {"entries": entries}, exp=AT + 1_000)
     yield _scene(policy_topic(DEVICE), json.loads(encode(POLICY)), "root")
     yield _scene(policy_topic(DEVICE), json.loads(encode(POLICY)), "hub")
 
@@ -196,6 +198,7 @@ def _allowed(content: Content, opened: Opened, seals: Seals) -> None:
             for s, h in source
         )
     for order in content.orders:
+        assert order.until <= opened.header.exp
         urgent = order.bulletin is None or order.bulletin.cls == "emergency"
         assert urgent or order.kind is not NowKind.EMERGENCY
     for name, sound in content.sounds:

@@ -12,7 +12,7 @@ from nms.monitor.snmp.usm import Community
 from tests.fuzz import oracle
 from tests.fuzz.datagrams import join, mutate, split
 from tests.fuzz.harness import Harness
-from tests.fuzz.questions import ID, QUESTIONS, answers, compare, varied
+from tests.fuzz.questions import ID, QUESTIONS, answers, compare, varied, wrong_answers
 from tests.sim.asn1_bytes import number, tlv
 
 WORD: Final = b"fleet"
@@ -28,6 +28,7 @@ def seeds() -> Iterator[bytes]:
         datagrams = [message(pdu) for pdu in answers(mode)]
         yield from (join(mode, [datagram]) for datagram in datagrams)
         yield join(mode, datagrams[:3])
+    yield from (join(0, [message(pdu)]) for pdu in wrong_answers())
 
 
 def check(data: bytes) -> bool:

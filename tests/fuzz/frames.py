@@ -39,7 +39,7 @@ KEYS: Final = {
     KIDS[2]: Key(KIDS[2], "hub", PUBLIC[2][:31], "hub"),  # a policy may hold a key that is none
 }
 TOPIC: Final = "loa/1/time"
-TIMES: Final = (0, 100, 999, 2**62)
+TIMES: Final = (99, 100, 999, 1_000)
 ROLES: Final[tuple[tuple[str, ...], ...]] = (("hub",), ("issuer",), ("hub", "issuer"))
 _FIELDS: Final = {"v": int, "kid": str, "iss": str, "topic": str, "seq": int, "issued": int, "nbf": int, "exp": int}
 
@@ -48,7 +48,7 @@ def seeds() -> Iterator[bytes]:
     for mode, kid in enumerate(KIDS):
         head = asdict(Header(1, kid, "hub" if mode != 1 else "64", TOPIC, 7, 100, 100, 1_000))
         text = json.dumps(head, separators=(",", ":")).encode()
-        yield bytes((mode | 1 << 3 | (mode == 1) << 5,)) + text + b"\nbody"
+        yield from (bytes((mode | time << 3 | (mode == 1) << 5,)) + text + b"\nbody" for time in range(len(TIMES)))
         yield bytes((mode | 1 << 3,)) + text + b"\n"
     yield b"\x84LOA1\x00\x02{}" + bytes(64)
     yield b"\x8c" + seal(Header(1, KIDS[0], "hub", TOPIC, 7, 100, 100, 1_000), b"body", PRIVATE[0])

@@ -22,7 +22,7 @@ from tests.fuzz.answers import message as plain_message
 from tests.fuzz.datagrams import join, mutate, split
 from tests.fuzz.harness import Harness
 from tests.fuzz.oracle import PEOPLE, Opened, Person, Told
-from tests.fuzz.questions import NAMES, VALUES, binding, pdu
+from tests.fuzz.questions import NAMES, VALUES, WRONG, binding, pdu
 from tests.fuzz.secure_answers import message as secure_message
 from tests.sim.asn1_bytes import number, object_id
 
@@ -40,9 +40,9 @@ STEPS: Final = (0.0, 60.0, 149.0, 200.0)
 """Seconds from one datagram to the next."""
 
 
-def notification(tag: int, more: Iterable[bytes] = ()) -> bytes:
+def notification(tag: int, more: Iterable[bytes] = (), status: int = 0, index: int = 0) -> bytes:
     kind = binding(TRAP_OID, object_id("1.3.6.1.6.3.1.1.5.3"))
-    return pdu([binding(UPTIME, number(4200, 0x43)), kind, *more], tag)
+    return pdu([binding(UPTIME, number(4200, 0x43)), kind, *more], tag, status, index)
 
 
 def seeds() -> Iterator[bytes]:
@@ -51,12 +51,15 @@ def seeds() -> Iterator[bytes]:
         plain = [plain_message(notification(tag, [value])) for value in values]
         yield from (join(0, [datagram]) for datagram in plain)
         yield join(0, [plain_message(notification(tag, values)), *plain[:2]])
+        yield from (join(0, [plain_message(notification(tag, [binding(NAMES[0], value)]))]) for value in WRONG)
+        yield from (join(0, [plain_message(notification(tag, [], *fault))]) for fault in ((1, 0), (0, 1)))
         for level, person in enumerate(PEOPLE, 1):
             engine, boots = (b"\x80\x00\x1f\x88\x04device", 7) if tag == TRAP else (HUB, BOOTS)
             bodies = [notification(tag, values[first : first + 3]) for first in range(0, len(values), 5)]
             told = [secure_message(person, body, engine=engine, boots=boots, time=0) for body in bodies]
             asking = secure_message(person, pdu([], 0xA0), flags=4, engine=b"", boots=0, time=0)
             yield join(level, [told[0]])
+            yield from (join(level | bit, [told[0]]) for bit in (0x08, 0x20))
             yield join(level, [asking, *told[1:]])
             yield join(
                 level | 0xC0,
@@ -108,7 +111,7 @@ def check(data: bytes) -> bool:
         with closing(receiver._socket):
             receiver.allow({"127.0.0.1": LOUD})
             for datagram in datagrams:
-                sealed = datagram if person is None or mode & 0x20 else oracle.seal(datagram, person)
+                sealed = datagram if person is None or mode & 0x20 else oracle.seal(datagram, person, bool(mode & 8))
                 device.sendto(sealed, ("127.0.0.1", receiver.port))
                 receiver._slice()
                 _judge(hub.told[-1], sealed, _received(device), person)

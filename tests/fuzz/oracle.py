@@ -101,18 +101,19 @@ def _crypt(key: bytes, boots: int, time: int, salt: bytes) -> Cipher[CFB]:
     return Cipher(AES(key), CFB(boots.to_bytes(4, "big") + time.to_bytes(4, "big") + salt))
 
 
-def seal(data: bytes, person: Person) -> bytes:
+def seal(data: bytes, person: Person, spoilt: bool = False) -> bytes:
     """The message as an agent that knows the user would send it: what stands in the clear encrypted, the digest right.
 
-    Whatever is no message, or has no place for a digest or a salt, stays as it is.
+    ``spoilt``: but for the last bit of the digest. Whatever is no message, or has no place for a digest or a
+    salt, stays as it is.
     """
     try:
-        return _sealed(data, person)
+        return _sealed(data, person, spoilt)
     except (ValueError, IndexError, OverflowError):
         return data
 
 
-def _sealed(data: bytes, person: Person) -> bytes:
+def _sealed(data: bytes, person: Person, spoilt: bool) -> bytes:
     at, _ = take(data, 0, 0x30)
     head = take(data, take(data, at, 2)[1], 0x30)
     flags = data[take(data, take(data, take(data, head[0], 2)[1], 2)[1], 4)[0]]
@@ -130,7 +131,8 @@ def _sealed(data: bytes, person: Person) -> bytes:
         data = data[: body[0]] + sealed + data[body[1] :]
     if flags & 1 and person.auth and mac[1] - mac[0] == person.mac_size:
         blank = data[: mac[0]] + bytes(person.mac_size) + data[mac[1] :]
-        data = data[: mac[0]] + hmac.digest(auth, blank, person.digest)[: person.mac_size] + data[mac[1] :]
+        code = hmac.digest(auth, blank, person.digest)[: person.mac_size]
+        data = data[: mac[0]] + code[:-1] + bytes((code[-1] ^ spoilt,)) + data[mac[1] :]
     return data
 
 

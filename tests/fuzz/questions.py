@@ -48,6 +48,16 @@ VALUES: Final = (
     b"\x81\x00",
 )
 
+WRONG: Final = (
+    *(
+        bytes((tag, len(content) // 2)) + bytes.fromhex(content)
+        for tag in (0x02, 0x41, 0x42, 0x43, 0x46)
+        for content in ("", "ff", "8000", "0001", "ff80", "80000000", "ffffffff", "0100000000", "00ffffffffffffffff")
+    ),
+    *map(bytes.fromhex, ("0600", "060180", "06022b80", "4003000000", "0500", "800100", "8200")),
+)
+"""Contents that some decoders take; ours takes those that are right for their type."""
+
 
 def dotted(oid: Oid) -> str:
     return ".".join(map(str, oid))
@@ -57,8 +67,19 @@ def binding(oid: Oid, value: bytes) -> bytes:
     return tlv(0x30, object_id(dotted(oid)) + value)
 
 
-def pdu(bindings: Sequence[bytes], tag: int = 0xA2, request_id: int = ID) -> bytes:
-    return tlv(tag, number(request_id) + number(0) + number(0) + tlv(0x30, b"".join(bindings)))
+def pdu(bindings: Sequence[bytes], tag: int = 0xA2, status: int = 0, index: int = 0) -> bytes:
+    return tlv(tag, number(ID) + number(status) + number(index) + tlv(0x30, b"".join(bindings)))
+
+
+def wrong_answers() -> Iterator[bytes]:
+    """PDUs that are no right answer to the first question, or nearly none."""
+    yield from (pdu([binding(NAMES[0], value)]) for value in WRONG)
+    right = [binding(NAMES[0], VALUES[1])]
+    yield from (pdu(right, status=status, index=index) for status in (0, 1, 2, 5, 18) for index in (0, 1))
+    yield from (pdu(right, tag) for tag in (0xA0, 0xA1, 0xA6, 0xA7, 0xA8))
+    yield pdu([])
+    yield pdu(right * 2)
+    yield pdu([binding(NAMES[1], VALUES[1])])
 
 
 def answers(at: int) -> Iterator[bytes]:

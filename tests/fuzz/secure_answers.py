@@ -18,12 +18,15 @@ from tests.fuzz import oracle
 from tests.fuzz.datagrams import join, mutate, split
 from tests.fuzz.harness import Harness
 from tests.fuzz.oracle import PEOPLE, Opened, Person
-from tests.fuzz.questions import ID, QUESTIONS, answers, compare, pdu
+from tests.fuzz.questions import ID, QUESTIONS, answers, compare, pdu, wrong_answers
 from tests.sim.asn1_bytes import number, object_id, tlv
 
 NOW: Final = 1000.0
 ENGINE, OTHER = b"\x80\x00\x1f\x88\x01\x7f\x01\x02\x03", b"\x80\x00\x1f\x88\x04other"
 BOOTS, TIME = 3, 5000
+SPOILT: Final = 3
+"""Instead of a level: authPriv with wrong digests."""
+
 STEPS: Final = (0, 40, 140, 400)
 """Seconds from one datagram to the next."""
 
@@ -62,6 +65,10 @@ def seeds() -> Iterator[bytes]:
             mode = level | at << 2 | 0x10
             yield from (join(mode, [datagram]) for datagram in datagrams[:8])
             yield join(mode | 0x40, datagrams[:3])
+            yield join(mode | 0x20, datagrams[:1])
+            yield join(mode | 0xC0, datagrams[:1] * 2)
+            yield join(mode | SPOILT, datagrams[:2])
+        yield from (join(level | 0x10, [message(person, body)]) for body in wrong_answers())
         unknown = message(person, report(4), flags=0)
         late = message(person, report(2), flags=person.flags & 1, boots=4, time=9)
         newer = message(person, next(answers(1)), boots=4, time=9)
@@ -83,7 +90,7 @@ def check(data: bytes) -> bool:
             twin.message(now)
         strict.hints, strict.request_id = None, quick.request_id
         heard = datagram.replace(_ID, quick.request_id.to_bytes(4, "big"))
-        heard = heard if mode & 0x20 else oracle.seal(heard, person)
+        heard = heard if mode & 0x20 else oracle.seal(heard, person, mode & 3 == SPOILT)
         asked, known = quick.request_id, _clocks(quick, now)
         said, expected = quick.take(heard, now), strict.take(heard, now)
         # what does not even bear our id need not be read to its end to be no answer
