@@ -253,6 +253,6 @@ def test_every_loss_is_explained_and_no_answer_is_ever_a_loss(
 
 
 def explains(modem: Health, now: datetime) -> bool:
-    """It is lost, it flaps, or it has just come back."""
+    """It is lost, it flaps, it is silent again and undecided, or it has just come back."""
     back = modem.heard_since is not None and now - modem.heard_since < GRACE
-    return modem.state in LOST or modem.flapping or back
+    return modem.state in LOST or modem.flapping or modem.misses > 0 or back
