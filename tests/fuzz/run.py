@@ -60,7 +60,7 @@ def fuzz(name: str, seconds: int) -> Summary:
         name,
         state.get("inputs", 0),
         state.get("accepted", 0),
-        f"coverage {coverage[0]} -> {coverage[-1]}" if coverage else "coverage unknown",
+        f"coverage {coverage[0]} -> {coverage[-1]}" if coverage else "BLIND: coverage unknown",
         len(list((folder / "found").iterdir())) if (folder / "found").exists() else 0,
         tuple(sorted(faults)),
         code != 0 or not state.get("inputs"),

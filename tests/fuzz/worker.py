@@ -31,7 +31,8 @@ STOP: Final = 0.3
 try:
     import atheris
 except ImportError as error:
-    atheris, why_blind = None, str(error)
+    print(f"blind mutation: {error}", file=sys.stderr)
+    atheris = None
 
 
 class Run:
