@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -82,10 +82,6 @@ def quiet(network: Network, unit: UnitId, now: int, until: int) -> tuple[Span, .
 
 def _touching(windows: Iterable[Span], now: int, until: int) -> tuple[Span, ...]:
     return tuple(sorted((w for w in windows if w.until > now and w.start < until), key=lambda w: w.start))
-
-
-def first_starts(placed: Mapping[UnitId, Sequence[Placement]]) -> dict[str, int]:
-    return {unit: placements[0].start for unit, placements in placed.items() if placements}
 
 
 def _days(now: int, until: int) -> Iterator[date]:
