@@ -348,6 +348,95 @@ class ShardRow(Base):
     stats: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
 
 
+class FactsRow(Base):
+    """What a device said about itself when it was last asked; ``document`` is ``nms.provision.facts``' form.
+
+    ``failed``: since when it could not be asked, ``failure`` why; both end with the next answer.
+    """
+
+    __tablename__ = "facts"
+
+    device: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime | None] = mapped_column(default=None)
+    document: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    failed: Mapped[datetime | None] = mapped_column(default=None)
+    failure: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class DeploymentRow(Base):
+    """One rollout: the plan as it was when it began, its author, its end. ``state`` is the rollout's."""
+
+    __tablename__ = "deployment"
+    __table_args__ = (Index(None, "started"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    plan: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    started: Mapped[datetime]
+    state: Mapped[str]
+    ended: Mapped[datetime | None] = mapped_column(default=None)
+    reason: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class DeploymentDeviceRow(Base):
+    """One device in one rollout: its wave, what became of it, why, what it cost."""
+
+    __tablename__ = "deployment_device"
+    __table_args__ = (Index(None, "device"),)
+
+    deployment: Mapped[str] = mapped_column(ForeignKey("deployment.id"), primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    wave: Mapped[int]
+    outcome: Mapped[str]
+    at: Mapped[datetime]
+    detail: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    sent: Mapped[int] = mapped_column(BigInteger, default=0)
+    received: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class BackupRow(Base):
+    """A device's configuration as it was at ``at``, without its secrets. ``why``: before, after, asked or restored."""
+
+    __tablename__ = "backup"
+    __table_args__ = (Index(None, "device", "at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    at: Mapped[datetime]
+    why: Mapped[str]
+    digest: Mapped[str]
+    text: Mapped[str]
+    by: Mapped[str] = mapped_column(default="")
+
+
+class PendingRow(Base):
+    """A device that announced itself and waits until a technician who has compared its fingerprint binds it."""
+
+    __tablename__ = "pending"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str]
+    serial: Mapped[str]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    document: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
+class SiteRow(Base):
+    """A record a technician made on the spot: ``kind`` acceptance, survey, enrolment or replacement; its fields in
+    ``document``. Never changed: a correction is a new one."""
+
+    __tablename__ = "site_record"
+    __table_args__ = (Index(None, "subject", "at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    by: Mapped[str]
+    document: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+
+
 def add_once(session: Session, row: Base) -> bool:
     """Insert the row unless its primary key is already there. True if it was new; the row kept is the first one."""
     mapper = inspect(type(row))

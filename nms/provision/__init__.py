@@ -1,0 +1,1 @@
+"""How devices get from what they are to what the inventory says."""
