@@ -160,6 +160,7 @@ class Sim:
     plan: str = ""
     operator: str = ""
     expires: date | None = None
+    apn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ class Device:
     volume: Volume = Volume()
     serial: str = ""
     public_key: str = ""
+    host_key: str = ""
     size: BoardSize | None = None
     resolution: tuple[int, int] | None = None
     connected: bool = True
@@ -288,6 +290,32 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Hub:
+    """How devices find the hub: ``name`` is on its certificates; ``endpoint`` (``host:port``) and ``public_key`` are
+    its tunnel's."""
+
+    name: str
+    endpoint: str
+    public_key: str
+    place: Place = Place("")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How changes reach devices: ``canary`` of them first, then waves of these sizes, the last one repeated.
+
+    More than ``limit`` devices failed or lost end the rollout. A device goes back by itself unless the change is
+    confirmed within ``confirm`` seconds.
+    """
+
+    canary: int = 1
+    waves: tuple[int, ...] = (10, 50)
+    limit: int = 0
+    confirm: float = 300.0
+    place: Place = Place("")
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """What a plan prints for one indicator, year and (optionally) district; ``None`` is a blank cell, never 0."""
 
@@ -349,6 +377,8 @@ class Network:
     trust: Trust | None = None
     profiles: tuple[str, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
+    hub: Hub | None = None
+    rollout: Rollout = Rollout()
     _heirs: Mapping[UnitId, tuple[UnitId, ...]] = field(init=False, repr=False, compare=False)
     _behind: Mapping[DeviceId, tuple[DeviceId, ...]] = field(init=False, repr=False, compare=False)
 

@@ -38,6 +38,11 @@ def address(device_id: DeviceId, octet: int) -> str:
     return f"{octet}.{bits >> 16}.{bits >> 8 & 255}.{bits & 255}"
 
 
+def hub_address(octet: int) -> str:
+    """The hub's own address in ``octet``/8: no unit has the code 0."""
+    return f"{octet}.0.0.1"
+
+
 def device_id(address: str) -> DeviceId | None:
     """The id behind an address, whatever its first octet; None if it is nobody's.
 

@@ -63,6 +63,8 @@ HAMLET = Text(N_("a hamlet id like 23557-H01"), r"[0-9]{2,5}-H[0-9]{2,3}")
 DEVICE = Text(Phrase(N_("a device id like {id}"), id="23557-L01"), r"[0-9]{3,5}-[LMB][0-9]{2,3}")
 SLUG = Text(N_("a short name of small letters, digits and hyphens"), r"[a-z0-9][a-z0-9_-]{0,62}")
 PUBLIC_KEY = Text(N_("the base64 of 32 bytes"), r"[A-Za-z0-9+/]{43}=", code="INV405")
+HOST_KEY = Text(N_("an OpenSSH public key like ssh-ed25519 AAAA…"), r"ssh-ed25519 [A-Za-z0-9+/]{68}")
+ENDPOINT = Text(N_("host:port like hub.example.vn:51820"), r"[^\s:]+:[0-9]{1,5}")
 YEAR = Number(2000, 2100)
 COUNT = Number(0, 1_000_000_000)
 PERCENT = Number(0, 100, code="INV303")
@@ -89,6 +91,7 @@ SIM = Record(
         Field("plan", TEXT, "the data plan"),
         Field("operator", TEXT, "the mobile operator"),
         Field("expires", DAY, "when the plan runs out"),
+        Field("apn", TEXT, "the access point name it registers with"),
     ),
     make=lambda v: Sim(**v),
 )
@@ -137,7 +140,8 @@ def _common(letter: str) -> tuple[Field, ...]:
         Field("in_service", DAY, "the first day of service; later days are plans", required=True),
         Field("out_of_service", DAY, "the first day without it"),
         Field("serial", TEXT, "the maker's serial number"),
-        Field("public_key", TEXT, "the key the device made for its tunnel"),
+        Field("public_key", PUBLIC_KEY, "the key the device made for its tunnel"),
+        Field("host_key", HOST_KEY, "the key by which it proves itself over SSH"),
         Field("off", OFF, "a timer takes it off every day: silent then, it is not lost"),
         Field("limits", MapOf(SLUG, LIMIT), "limits of its metrics in place of its profile's; {} is no limit"),
     )
@@ -242,6 +246,30 @@ MAINTENANCE = Record(
     ),
 )
 
+HUB = Record(
+    N_("hub"),
+    (
+        Field("name", TEXT, "the host name on the hub's certificates", required=True),
+        Field("endpoint", ENDPOINT, "where devices' tunnels reach it", required=True),
+        Field("public_key", PUBLIC_KEY, "the key of its tunnel", required=True),
+    ),
+)
+
+ROLLOUT = Record(
+    N_("rollout"),
+    (
+        Field("canary", Number(1, 100), "devices changed first", default="1"),
+        Field(
+            "waves",
+            ListOf(Number(1, 100_000)),
+            "sizes of the waves after them; the last is repeated",
+            default="[10, 50]",
+        ),
+        Field("limit", COUNT, "how many devices may fail or be lost before it ends", default="0"),
+        Field("confirm", DURATION, "a device goes back by itself unless confirmed within", default="5m"),
+    ),
+)
+
 NETWORK = Record(
     N_("network"),
     (
@@ -252,6 +280,8 @@ NETWORK = Record(
         Field("profiles", ListOf(SLUG), "device families in use", required=True),
         Field("quiet_hours", ListOf(QUIET), "daily windows without sound (khung giờ không phát)"),
         Field("maintenance", ListOf(MAINTENANCE), "planned work: what is off then is not lost"),
+        Field("hub", HUB, "how devices find the hub"),
+        Field("rollout", ROLLOUT, "how changes reach devices: first a few, then waves"),
     ),
 )
 
