@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -19,9 +19,11 @@ from audio.receiver.cache import Cache
 from audio.receiver.clock import DeviceTime, SystemClock, boot_id, kernel_synchronised
 from audio.receiver.config import Config, Problem, load
 from audio.receiver.held import Held, PolicyRefused
+from audio.receiver.identity import Identity, IdentityRefused
 from audio.receiver.journal import Journal
 from audio.receiver.link import Link
 from audio.receiver.player import FileOutput, NullOutput, Player
+from audio.receiver.renewal import Renewal
 from audio.receiver.report import state_topic
 from audio.receiver.sound import warm_up
 from audio.receiver.stage import Stage
@@ -49,12 +51,15 @@ def main(argv: list[str] | None = None) -> int:
     except PolicyRefused as error:
         fix = f"is refused ({error}); enrol again, or correct root and device"
         return _complain((Problem(str(arguments.config), "policy", fix),))
+    except IdentityRefused as error:
+        return _complain((Problem(str(arguments.config), "certificate", f"is refused ({error}); enrol again"),))
     except OSError as error:
         return _complain((Problem(str(arguments.config), "state", f"{error.filename}: {error.strerror}"),))
 
 
 def run(config: Config, pinned: bytes) -> int:
-    """The program between reading its settings and its end. Raises PolicyRefused and OSError before it starts."""
+    """The program between reading its settings and its end. Raises PolicyRefused, IdentityRefused and
+    OSError before it starts."""
     inbox: SimpleQueue[Event] = SimpleQueue()
     for folder in (config.state, config.state / "held"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,31 +67,49 @@ def run(config: Config, pinned: bytes) -> int:
     kernel = (lambda: False) if shifted else kernel_synchronised
     time = DeviceTime(SystemClock(config.shift or 0), config.state / "clock.json", boot_id(), kernel)
     with closing(Journal(config.state / "journal.jsonl", time.now())) as journal:
+        identity = _identity(config)
         held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
         output = FileOutput(config.output, time.now()) if config.output else NullOutput()
         with closing(Player(output, lambda: inbox.put(Finished()), journal.sounded)) as player:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: inbox.put(Stop()))
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-            _play(config, inbox, time, journal, held, player)
+            _play(config, inbox, time, journal, held, player, identity)
     return 0
 
 
 def _play(
-    config: Config, inbox: SimpleQueue[Event], time: DeviceTime, journal: Journal, held: Held, player: Player
+    config: Config,
+    inbox: SimpleQueue[Event],
+    time: DeviceTime,
+    journal: Journal,
+    held: Held,
+    player: Player,
+    identity: Identity | None,
 ) -> None:
     folder = config.state / "content"
     arrived, spoiled = lambda content: inbox.put(Arrived(content)), lambda detail: inbox.put(Spoiled(detail))
     stage = Stage(config.device, journal, player, time)
     with (
-        closing(Link(config.device, config.host, config.port, inbox.put)) as link,
-        closing(Cache(folder, config.content, arrived, spoiled)) as cache,
+        closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
+        closing(Cache(folder, config.content, arrived, spoiled, identity)) as cache,
     ):
         agent = Agent(config.device, time, journal, held, cache, stage, link)
         will = DeviceState(config.device, online=False, at=time.now())
         link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
-        _loop(agent, inbox, time, StatusFile(status_path(config.state)))
-        agent.stop()
+        with _renewing(identity, config.content, link):
+            _loop(agent, inbox, time, StatusFile(status_path(config.state)))
+            agent.stop()
+
+
+def _identity(config: Config) -> Identity | None:
+    # the certificates' dates are the world's, also where a test shifts the programme's clock
+    papers = config.papers
+    return None if papers is None else Identity(config.device, papers, config.state, kernel_synchronised)
+
+
+def _renewing(identity: Identity | None, base: str, link: Link) -> AbstractContextManager[object]:
+    return nullcontext() if identity is None else closing(Renewal(identity, base, link.renew))
 
 
 def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime, status: StatusFile) -> None:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from audio.receiver.files import sync_folder, write_atomic
+from audio.receiver.identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,18 @@ class _Want:
 class Cache:
     """``arrived`` and ``spoiled`` are called from the worker thread."""
 
-    def __init__(self, folder: Path, base: str, arrived: Callable[[str], None], spoiled: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        base: str,
+        arrived: Callable[[str], None],
+        spoiled: Callable[[str], None],
+        identity: Identity | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._base = base
+        self._identity = identity
         self._arrived = arrived
         self._spoiled = spoiled
         self._wants: dict[str, _Want] = {}
@@ -110,7 +119,7 @@ class Cache:
     def _work(self) -> None:
         while (content := self._next()) is not None:
             try:
-                fetch(self._base, content, self._folder)
+                fetch(self._base, content, self._folder, self._identity)
             except HashError as error:
                 self._spoiled(str(error))
                 self._later(content, str(error))
@@ -147,14 +156,14 @@ class Cache:
         log.warning("content %s: %s; next try in %.1f s", content[:12], why, pause)
 
 
-def fetch(base: str, content: str, folder: Path) -> None:
+def fetch(base: str, content: str, folder: Path, identity: Identity | None = None) -> None:
     """``folder/content`` holds ``<base>/content/<content>``; goes on where an earlier try stopped.
 
     Raises FetchError, OSError or HTTPException; what came so far stays in ``.part`` unless its hash is wrong.
     """
     part = folder / f"{content}.part"
     with part.open("ab") as file:
-        _download(base, content, file)
+        _download(base, content, file, identity)
         file.flush()
         os.fsync(file.fileno())
     with part.open("rb") as file:
@@ -166,11 +175,12 @@ def fetch(base: str, content: str, folder: Path) -> None:
     sync_folder(folder)
 
 
-def _download(base: str, content: str, file: BinaryIO) -> None:
+def _download(base: str, content: str, file: BinaryIO, identity: Identity | None) -> None:
     """Appends what is missing, or begins again where the server does not know ranges."""
     url = urlsplit(base)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.netloc, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT)
+    if identity is not None and url.scheme == "https":
+        connection = http.client.HTTPSConnection(url.netloc, timeout=TIMEOUT, context=identity.context())
     try:
         headers = {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
         connection.request("GET", f"{url.path}/content/{content}", headers=headers)

@@ -9,6 +9,9 @@ root     the root's public key (base64 of 32 bytes), pinned at enrolment
 policy   file with the root-signed policy, pinned at enrolment
 output   ``file:PATH`` or ``null``
 clock    optional, with file output only: ``<instant>@<Unix seconds>``, see ``clock_shift``
+ca, certificate, key
+         PEM files from enrolment, all or none: whom to take for the hub, and who this device is.
+         Without them broker and content server must be on this machine.
 ======== ==================================================================================
 
 Relative paths are relative to the file's own folder.
@@ -18,16 +21,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from audio.receiver.identity import Files
 
 REQUIRED = ("device", "broker", "content", "state", "root", "policy", "output")
-OPTIONAL = ("clock",)
+PAPERS = ("ca", "certificate", "key")
+OPTIONAL = ("clock", *PAPERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """``output`` None discards the sound (paced all the same); ``shift`` (ms) is added to the system's clock."""
+    """``output`` None discards the sound (paced all the same); ``shift`` (ms) is added to the system's clock.
+
+    Without ``papers`` nothing leaves this machine.
+    """
 
     device: str
     host: str
@@ -55,6 +66,7 @@ class Config:
     policy: Path
     output: Path | None
     shift: int | None = None
+    papers: Files | None = None
 
 
 def load(path: Path) -> Config | tuple[Problem, ...]:
@@ -83,6 +95,7 @@ def clock_shift(text: str) -> int:
 
 def _config(raw: dict[str, Any], folder: Path) -> Config:
     host, port = _broker(raw["broker"])
+    papers = Files(*(folder / raw[key] for key in PAPERS)) if "ca" in raw else None
     return Config(
         device=raw["device"],
         host=host,
@@ -93,6 +106,7 @@ def _config(raw: dict[str, Any], folder: Path) -> Config:
         policy=folder / raw["policy"],
         output=None if raw["output"] == "null" else folder / raw["output"].removeprefix("file:"),
         shift=clock_shift(raw["clock"]) if "clock" in raw else None,
+        papers=papers,
     )
 
 
@@ -107,7 +121,36 @@ def _problems(raw: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
         found.append(("policy", "no such file; copy the policy frame there that enrolment made"))
     if "clock" in raw and not str(raw.get("output", "")).startswith("file:"):
         found.append(("clock", 'a shifted clock is for file output only; remove it, or set output = "file:PATH"'))
+    if not found:
+        found = [*_missing_papers(raw, folder), *_exposed(raw)]
     return found
+
+
+def _missing_papers(raw: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    given = [key for key in PAPERS if key in raw]
+    for key in PAPERS if given else ():
+        if key not in raw:
+            yield key, f"is missing; {', '.join(PAPERS)} belong together"
+        elif not (folder / raw[key]).is_file():
+            yield key, "no such file; copy the file there that enrolment made"
+
+
+def _exposed(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What would go over the network unprotected."""
+    url, secured = urlsplit(raw["content"]), "ca" in raw
+    if not secured and not _here(_broker(raw["broker"])[0]):
+        yield "broker", "is not on this machine; that needs ca, certificate and key, which enrolment makes"
+    if url.scheme == "https" and not secured:
+        yield "content", "https needs ca, certificate and key, which enrolment makes"
+    if url.scheme == "http" and (secured or not _here(url.hostname or "")):
+        yield "content", "goes over the network unprotected; write https://, with ca, certificate and key"
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _broker(text: str) -> tuple[str, int]:
@@ -144,6 +187,9 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "policy": bool,
     "output": re.compile(r"null|file:.+").fullmatch,
     "clock": _is_clock,
+    "ca": bool,
+    "certificate": bool,
+    "key": bool,
 }
 EXAMPLES = {
     "device": '"23557-L01"',
@@ -154,4 +200,7 @@ EXAMPLES = {
     "policy": '"/etc/loa-receiver/policy.frame"',
     "output": '"null" or "file:PATH"',
     "clock": '"2024-10-01T16:59:30+07:00@1795000000.0"',
+    "ca": '"/etc/loa-receiver/ca.pem"',
+    "certificate": '"/etc/loa-receiver/device.pem"',
+    "key": '"/etc/loa-receiver/device.key"',
 }

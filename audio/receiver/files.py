@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """``path`` holds ``data``, on the disk, when this returns."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """``path`` holds ``data``, on the disk, when this returns; ``mode`` (less the umask) if it is new."""
     part = path.with_name(path.name + ".new")
-    with part.open("wb") as file:
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from audio.envelope import MAX_FRAME
+from audio.receiver.identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +36,58 @@ class Connection:
 class Link:
     """Calls ``receive`` with Message and Connection from its own thread; reconnects until closed."""
 
-    def __init__(self, device: str, host: str, port: int, receive: Callable[[Message | Connection], None]) -> None:
+    def __init__(
+        self,
+        device: str,
+        host: str,
+        port: int,
+        receive: Callable[[Message | Connection], None],
+        identity: Identity | None = None,
+    ) -> None:
+        self._device = device
         self._broker = (host, port)
         self._receive = receive
+        self._identity = identity
+        self._will = ("", b"")
         self._topics: frozenset[str] = frozenset()
         self._up = False
+        self._turn = threading.Lock()
+        self._closed = False
         self._pause = FIRST_PAUSE
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device, protocol=mqtt.MQTTv5)
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_message = self._on_message
+        self._client = self._make()
+
+    def _make(self) -> mqtt.Client:
+        identity = self._identity
+        name = identity.client_id if identity else self._device
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+        if identity is not None:
+            context = identity.context()
+            client.tls_set_context(context)
+            client.on_pre_connect = lambda _client, _data: identity.judge(context)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_message = self._on_message
+        return client
 
     def open(self, will_topic: str, will: bytes, topics: frozenset[str]) -> None:
-        self._client.will_set(will_topic, will, qos=1, retain=True)
+        self._will = will_topic, will
         self._topics = topics
+        self._start()
+
+    def _start(self) -> None:
+        topic, will = self._will
+        self._client.will_set(topic, will, qos=1, retain=True)
         self._client.connect_async(*self._broker, KEEPALIVE, clean_start=True)
         self._client.loop_start()
+
+    def renew(self) -> None:
+        """Comes back with the identity's newest certificate."""
+        with self._turn:
+            if not self._closed:
+                self._end()
+                self._client = self._make()
+                self._start()
 
     def listen(self, topics: frozenset[str]) -> None:
         """Subscribes to exactly these topics from now on."""
@@ -67,6 +104,11 @@ class Link:
 
     def close(self) -> None:
         """Says goodbye to the broker, so that it does not announce our death."""
+        with self._turn:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
 

@@ -19,10 +19,10 @@ def kit() -> Kit:
 
 def test_settings_are_read_whole(tmp_path: Path, kit: Kit) -> None:
     config = load(
-        write_config(tmp_path, kit, broker="hub.example:8883", clock="2024-10-01T16:59:30+07:00@1795000000.0")
+        write_config(tmp_path, kit, broker="127.0.0.1:8883", clock="2024-10-01T16:59:30+07:00@1795000000.0")
     )
     assert isinstance(config, Config)
-    assert (config.host, config.port) == ("hub.example", 8883)
+    assert (config.host, config.port) == ("127.0.0.1", 8883)
     assert config.state == tmp_path / "state"
     assert config.output == tmp_path / "out.pcm"
     assert config.root == kit.root.public
