@@ -37,6 +37,7 @@ from nms.journal import EventKind, append
 from nms.monitor.loop import Monitor
 from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
 from nms.monitor.shards import part
+from nms.monitor.trapd import TrapBook
 from nms.retention import nightly
 from nms.selfwatch import SelfWatch, Watched
 from nms.settings import Clock, Settings
@@ -109,6 +110,7 @@ class Hub:
     monitor: Monitor | None = None
     opened: OpenedWork | None = None
     whole: WholeFleet | None = None
+    traps: TrapBook | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Diagnostic | None = None
@@ -176,6 +178,8 @@ class Hub:
             self.opened.refresh(now)
         if self.whole is not None:
             self.whole.refresh(now)
+        if self.traps is not None and self.monitor is not None and not self.work.sees_all:
+            self.monitor.poll_soon(self.traps.of_others(now))
         if judge is not None:
             judge.look(self.whole.latest if self.whole is not None else None, now)
         elif self.several:
@@ -247,9 +251,11 @@ def _add_monitor(hub: Hub, stack: AsyncExitStack) -> None:
         now, holder = hub.clock(), f"{platform.node()} pid {os.getpid()}"
         hub.store.write_sync(lambda s: take_up(s, hub.work.shard, holder, now))
     hub.tasks["monitor"] = hub.poll
-    if hub.settings.snmp_trap_port and hub.work.shard.index == 1:
-        security = security_of(hub.settings)
-        hub.tasks["traps"] = trap_task(hub.settings, hub.current, hub.clock, hub.store, hub.monitor, security)
+    if hub.settings.snmp_trap_port:
+        hub.traps, security = TrapBook(hub.store), security_of(hub.settings)
+        hub.tasks["traps"] = trap_task(
+            hub.settings, hub.current, hub.clock, hub.traps, hub.monitor.poll_soon, security, hub.several
+        )
 
 
 def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from select import POLLIN, poll
 from time import monotonic
 from typing import Final
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inventory.diagnostics import Diagnostic, Place, Severity
@@ -32,7 +33,7 @@ from nms.monitor.snmp.ber import DecodeError
 from nms.monitor.snmp.secure_traps import SecureTraps, hub_engine
 from nms.monitor.snmp.traps import Notification, Reply, decode_notification
 from nms.monitor.snmp.usm import Security, User
-from nms.store import Store, StoreError
+from nms.store import EventRow, Store, StoreError
 
 log = logging.getLogger("loa.traps")
 
@@ -59,6 +60,9 @@ KINDS: Final = 8
 
 SHOWN_VALUES, SHOWN_LENGTH = 16, 200
 """How much of a trap's values is kept: so many values, so many characters of each."""
+
+LATELY: Final = timedelta(seconds=60)
+"""How old news of another process may be: whoever polls has asked by then, and clocks differ by less."""
 
 WANTED_BUFFER: Final = 1 << 20
 MAX_DATAGRAM: Final = 4096
@@ -198,11 +202,11 @@ class TrapReceiver:
 
     def run(self) -> None:
         """Until ``stop``: slices of bounded work, and news when there is some. Closes the socket at its end."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
+        arriving = poll()
+        arriving.register(self._socket, POLLIN)
         with self._socket:
             while not self._stopping.is_set():
-                if poll.poll(200):
+                if arriving.poll(200):
                     self._slice()
                     self._stopping.wait(SLICE)
                 self._offer()
@@ -276,26 +280,39 @@ def cannot_listen(bind: tuple[str, int], error: OSError) -> Diagnostic:
 
 
 class TrapBook:
-    """Keeps news as events."""
+    """Keeps news as events. What the process that listens has kept is news to those that poll the other parts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._newest: dict[str, str] = {}
 
     def keep(self, news: Sequence[Heard]) -> bool:
         """One event per piece of news in one transaction; False if the store does not take them now."""
         try:
-            self._store.write_sync(lambda session: _append(session, news))
+            self._store.write_sync(lambda session: self._append(session, news))
         except StoreError as error:
             log.error("%d traps wait for the store: %s", len(news), error)
             return False
         return True
 
+    def of_others(self, now: datetime) -> tuple[DeviceId, ...]:
+        """The devices of which another process has lately kept news that was not told here before.
 
-def _append(session: Session, news: Iterable[Heard]) -> None:
-    for heard in news:
-        values = {oid_text(oid): _shown(value) for oid, value in heard.bindings[:SHOWN_VALUES]}
-        data = {"trap": oid_text(heard.trap), "count": heard.count, "values": values}
-        append(session, heard.at, EventKind.DEVICE_TRAP, heard.device, data=data)
+        Blocks for the store and raises StoreError. However many traps come, it is one row per device.
+        """
+        traps = select(EventRow.subject, func.max(EventRow.id)).group_by(EventRow.subject)
+        traps = traps.where(EventRow.at >= now - LATELY, EventRow.kind == EventKind.DEVICE_TRAP)
+        rows = self._store.read_sync(lambda session: session.execute(traps).all())
+        found = {device: event for device, event in rows if event > self._newest.get(device, "")}
+        self._newest.update(found)
+        return tuple(DeviceId(device) for device in found)
+
+    def _append(self, session: Session, news: Iterable[Heard]) -> None:
+        for heard in news:
+            values = {oid_text(oid): _shown(value) for oid, value in heard.bindings[:SHOWN_VALUES]}
+            data = {"trap": oid_text(heard.trap), "count": heard.count, "values": values}
+            event = append(session, heard.at, EventKind.DEVICE_TRAP, heard.device, data=data)
+            self._newest[heard.device] = max(event.id, self._newest.get(heard.device, ""))
 
 
 def _shown(value: Value) -> str | int | None:
