@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ KINDS: Final = (
     AlarmKind.SELF_CLOCK,
     AlarmKind.SELF_MEMORY,
 )
+_PROCESS: Final = "hub:"
+_SHARD: Final = re.compile(r"shard \d+/(\d+)")
+
 HELD: Final = {AlarmKind.SELF_CLOCK: 600.0, AlarmKind.SELF_DATABASE: 600.0}
 """Seconds for which what is over at once, or could not be told while it lasted, stays told."""
 
@@ -123,6 +127,18 @@ def follow(before: Troubles, found: Iterable[Problem], now: datetime, seconds: f
         if kind not in after and seconds < old.until:
             after[kind] = Trouble(old.detail, old.since, old.until, present=kind is AlarmKind.SELF_CLOCK)
     return after
+
+
+def process(claims: Iterable[str]) -> str:
+    """The subject of what a process tells about itself, made of what only it may do (``shard 2/4``)."""
+    return _PROCESS + ", ".join(claims)
+
+
+def replaced(other: str, running: str) -> bool:
+    """Whether the process ``other`` is no more, since ``running`` is: they share a claim, or count the parts anew."""
+    theirs, ours = (set(name.removeprefix(_PROCESS).split(", ")) for name in (other, running))
+    counts = [{found[1] for claim in claims if (found := _SHARD.fullmatch(claim))} for claims in (theirs, ours)]
+    return not theirs.isdisjoint(ours) or (all(counts) and counts[0] != counts[1])
 
 
 class Link(Protocol):
@@ -217,13 +233,13 @@ class SelfWatch:
         del self._jumps[: len(jumps)]
 
     def _of_others(self, session: Session) -> frozenset[Raised]:
-        """The alarms of the other processes: whoever settles names all."""
+        """The alarms of the other processes, but not of those that are no more: whoever settles names all."""
         if not self._others:
             return frozenset()
         return frozenset(
             Raised(a.subject, a.kind, a.since, a.cause, a.affected, opens=False)
             for a in open_alarms(session)
-            if a.kind in KINDS and a.subject != self._name
+            if a.kind in KINDS and a.subject != self._name and not replaced(a.subject, self._name)
         )
 
     # -- measuring

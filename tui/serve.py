@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,11 +40,12 @@ from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
 from nms.monitor.shards import part
 from nms.monitor.trapd import TrapBook
 from nms.retention import nightly
-from nms.selfwatch import SelfWatch, Watched
+from nms.selfwatch import SelfWatch, Watched, process
 from nms.settings import Clock, Settings
 from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
 from nms.store.ownership import LOST_CLAIM
+from tui.certificates import Certificates, make_certificates
 from tui.commands.keys import BUNDLE
 from tui.failure import StartError
 from tui.hub import HubSocket
@@ -209,10 +211,13 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     hub = Hub(settings, work, settings.make_clock(), store, Current(network), several)
     if Role.MONITOR in work.roles:
         _add_monitor(hub, stack)
-    broker = Broker(settings.mqtt_host, settings.mqtt_port) if keys is not None else None
+    certificates = make_certificates(settings, hub.current, hub.clock) if keys is not None else None
+    tls = certificates.broker if certificates is not None else None
+    broker = Broker(settings.mqtt_host, settings.mqtt_port, tls) if keys is not None else None
     watch = _add_watch(hub, broker)
     if keys is not None and broker is not None:
-        _add_playout(hub, keys, broker, watch)
+        library = _add_playout(hub, keys, broker, watch)
+        _add_content(hub, library, certificates)
     if Role.EXPORTER in work.roles:
         _add_exporter(hub, watch)
     if several or hub.opened is not None:
@@ -261,7 +266,7 @@ def _add_monitor(hub: Hub, stack: AsyncExitStack) -> None:
 def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
     """The process watches itself."""
     work, settings = hub.work, hub.settings
-    name = "hub:" + ", ".join(claim.name for claim in work.claims()) if hub.several else "hub"
+    name = process(claim.name for claim in work.claims()) if hub.several else "hub"
     watched = Watched(hub.store, settings.state_dir, settings.snmp_interval, hub.monitor, broker)
     watch = SelfWatch(name, watched, hub.clock, others=hub.several)
     hub.tasks["self"] = watch.run
@@ -270,8 +275,8 @@ def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
 
 def _add_playout(
     hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]], broker: Broker, watch: SelfWatch
-) -> None:
-    """Bulletins and their content, and who orders them."""
+) -> Library:
+    """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, policies) = hub.settings, keys
     library = Library(settings.state_dir / "content")
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
@@ -282,12 +287,26 @@ def _add_playout(
         return await playout.words() if watch.ok()["clock"] else None
 
     hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), words).run
-    hub.tasks["content"] = lambda: _site(content_app(library), settings.content_host, settings.content_port)
     if Role.SOCKET in hub.work.roles:
         service = HubService(
             hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version(), lambda: watch.troubles
         )
         hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
+    return library
+
+
+def _add_content(hub: Hub, library: Library, certificates: Certificates | None) -> None:
+    """What devices fetch: for those with a certificate only, where there is an authority."""
+    settings = hub.settings
+
+    async def site() -> None:
+        application = content_app(library)
+        tls = certificates.secure(application) if certificates is not None else None
+        await _site(application, settings.content_host, settings.content_port, tls)
+
+    hub.tasks["content"] = site
+    if certificates is not None:
+        hub.tasks["certificates"] = certificates.keep
 
 
 def _add_exporter(hub: Hub, watch: SelfWatch) -> None:
@@ -329,12 +348,12 @@ def _version() -> str:
         return "development"
 
 
-async def _site(application: web.Application, host: str, port: int) -> None:
+async def _site(application: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
     """Serve an application until cancelled."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=HANG_UP_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()

@@ -33,6 +33,8 @@ from nms.selfwatch import (
     Watched,
     follow,
     problems,
+    process,
+    replaced,
 )
 from nms.store import EventRow, Store, StoreError
 from tests.nms import pg
@@ -205,6 +207,32 @@ async def test_alarms_of_other_processes_are_left_alone(store: Store, tmp_path: 
     alone = rig(store, tmp_path)
     await alone.look()
     assert await alone.kinds() == []
+
+
+@pytest.mark.parametrize(
+    ("other", "running", "gone"),
+    [
+        ("hub:shard 1/4", "hub:shard 2/4", False),
+        ("hub:shard 4/4", "hub:shard 1/3", True),
+        ("hub:shard 1/4", "hub:playout, socket, shard 1/1", True),
+        ("hub:shard 1/4", "hub:exporter, playout, socket", False),
+        ("hub:exporter, playout, socket", "hub:exporter", True),
+        ("hub:exporter, playout, socket, shard 1/1", "hub:shard 2/2", True),
+        ("hub:playout, socket", "hub:exporter", False),
+    ],
+)
+def test_which_processes_cannot_be_running_beside_another(other: str, running: str, gone: bool) -> None:
+    assert replaced(other, running) is gone
+
+
+@pytest.mark.usefixtures("roomy")
+async def test_alarms_of_parts_that_are_counted_no_more_clear(store: Store, tmp_path: Path) -> None:
+    old = [process((f"shard {n}/4",)) for n in range(1, 5)]
+    store.write_sync(lambda s: settle(s, KINDS, [Raised(name, DISK, NOW, "9%") for name in (*old, "hub:playout")], NOW))
+    await rig(store, tmp_path, name=process(("shard 3/4",)), others=True).look()
+    assert {a.subject for a in await store.read(open_alarms)} == {*old, "hub:playout"} - {old[2]}
+    await rig(store, tmp_path, name=process(("shard 1/3",)), others=True).look()
+    assert [a.subject for a in await store.read(open_alarms)] == ["hub:playout"]
 
 
 # --- a disk that fills
