@@ -12,6 +12,7 @@ import getpass
 import os
 import random
 import shutil
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -52,9 +53,11 @@ _URGENCY = {"now": 0, "policy": 1, "prog": 2}
 class Broker:
     """Publishes signed frames and hands on what devices say. ``run`` keeps the connection until it is cancelled."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """``tls`` is asked at each connection, so that a renewed certificate counts; it may raise OSError."""
         self._host = host
         self._port = port
+        self._tls = tls
         self._retained: dict[str, bytes] = {}
         self._outgoing: asyncio.Queue[tuple[str, bytes, bool]] | None = None
         self._connected = asyncio.Event()
@@ -109,6 +112,7 @@ class Broker:
             clean_start=True,
             keepalive=15,
             max_inflight_messages=IN_FLIGHT,
+            tls_context=self._tls() if self._tls is not None else None,
         )
         client.pending_calls_threshold = IN_FLIGHT
         async with client:
