@@ -12,7 +12,19 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
-from nms.alarms import OF_HEALTH, SETTLE, Alarm, AlarmKind, Changes, Raised, of_health, update
+from nms.alarms import (
+    CLOCK,
+    DEGRADED_SETTLE,
+    OF_HEALTH,
+    SETTLE,
+    Alarm,
+    AlarmKind,
+    Changes,
+    Raised,
+    of_health,
+    told_once,
+    update,
+)
 from nms.journal import EventKind, append, new_id
 from nms.monitor.health import Healths, Window
 from nms.store import AlarmRow, MaintenanceRow, RepairRow, Store, StoreError
@@ -45,7 +57,8 @@ def settle(session: Session, kinds: Collection[AlarmKind], raised: Iterable[Rais
     An alarm of a device under repair opens quiet.
     """
     rows = {(row.subject, AlarmKind(row.kind)): row for row in _open(session, kinds)}
-    changes = update({key: alarm_of(row) for key, row in rows.items()}, raised, now)
+    wanted = _told_once(session, tuple(raised), now)
+    changes = update({key: alarm_of(row) for key, row in rows.items()}, wanted, now)
     quiet = _under_repair(session, now) if changes.opened else {}
     for one in changes.opened:
         session.add(_row(one, now, quiet.get(one.subject)))
@@ -232,6 +245,17 @@ def _close(session: Session, device: str, person: str, now: datetime) -> bool:
     for row in rows:
         row.closed, row.closed_by = now, person
     return bool(rows)
+
+
+def _told_once(session: Session, raised: tuple[Raised, ...], now: datetime) -> Iterable[Raised]:
+    """Without what an alarm of another kind tells already."""
+    subjects = {r.subject for r in raised if r.kind is AlarmKind.CLOCK_OFF or CLOCK in r.cause}
+    if not subjects:
+        return raised
+    lately = AlarmRow.cleared.is_(None) | (AlarmRow.cleared > now - DEGRADED_SETTLE)
+    both = AlarmRow.kind.in_([AlarmKind.CLOCK_OFF, AlarmKind.DEGRADED])
+    query = select(AlarmRow).where(lately, both, AlarmRow.subject.in_(subjects)).order_by(AlarmRow.id)
+    return told_once(raised, [alarm_of(row) for row in session.scalars(query)])
 
 
 def _row(one: Raised, now: datetime, quiet_until: datetime | None) -> AlarmRow:

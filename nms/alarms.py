@@ -7,7 +7,7 @@ something else has none of its own, but one that it had before stays, for it has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -153,6 +153,34 @@ def update(open_alarms: Mapping[Key, Alarm], raised: Iterable[Raised], now: date
 
 def _told(alarm: Alarm, one: Raised) -> Alarm:
     return replace(alarm, cause=one.cause, affected=one.affected)
+
+
+# --- what two parts of the hub notice ---------------------------------------------------------------------------------
+
+CLOCK: Final = "clock_error_s"
+"""The metric by which a device is degraded, and of which its alarm ``CLOCK_OFF`` speaks as well."""
+
+
+def told_once(raised: Iterable[Raised], lately: Collection[Alarm]) -> Iterator[Raised]:
+    """What is raised without a wrong clock that an alarm of the other kind tells: who told it first goes on telling.
+
+    ``lately``: alarms of both kinds that are open or have just cleared; one part hears of the mended clock before
+    the other does.
+    """
+    told = {alarm.key: alarm for alarm in lately}
+    for one in raised:
+        if one.kind is AlarmKind.DEGRADED and (one.subject, AlarmKind.CLOCK_OFF) in told:
+            others = [metric for metric in one.cause.split(", ") if metric != CLOCK]
+            if others:
+                yield replace(one, cause=", ".join(others))
+        elif one.kind is AlarmKind.CLOCK_OFF and _names_clock(told.get((one.subject, AlarmKind.DEGRADED))):
+            yield replace(one, opens=False)
+        else:
+            yield one
+
+
+def _names_clock(alarm: Alarm | None) -> bool:
+    return alarm is not None and CLOCK in alarm.cause.split(", ")
 
 
 # --- what health raises -----------------------------------------------------------------------------------------------

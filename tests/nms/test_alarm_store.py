@@ -24,7 +24,7 @@ from nms.alarm_store import (
     repairs,
     settle,
 )
-from nms.alarms import OF_HEALTH, SETTLE, Alarm, AlarmKind, Raised
+from nms.alarms import DEGRADED_SETTLE, OF_HEALTH, SETTLE, Alarm, AlarmKind, Raised
 from nms.journal import Event, EventKind, append, recent
 from nms.monitor.cellular import Usage
 from nms.monitor.health import Health, State, Window, causes
@@ -77,6 +77,27 @@ def test_whoever_raises_other_kinds_does_not_clear_these(store: Store) -> None:
     store.write_sync(lambda s: settle(s, [AlarmKind.SILENT], [SILENT], NOW))
     store.write_sync(lambda s: settle(s, [AlarmKind.SILENT], [], NOW))
     assert [alarm.kind for alarm in store.read_sync(open_alarms)] == [AlarmKind.DEVICE_DOWN]
+
+
+CLOCK_OFF = Raised(DEVICE, AlarmKind.CLOCK_OFF, NOW, "+6 s", (DEVICE,))
+DEGRADED = Raised(DEVICE, AlarmKind.DEGRADED, NOW, "clock_error_s", (DEVICE,))
+
+
+@pytest.mark.parametrize(("first", "second"), [(CLOCK_OFF, DEGRADED), (DEGRADED, CLOCK_OFF)])
+def test_one_wrong_clock_is_one_alarm_whoever_notices_it_first(store: Store, first: Raised, second: Raised) -> None:
+    """One part of the hub sees the clock mended before the other does: that is no new alarm either."""
+
+    def tell(*raised: Raised, at: datetime) -> list[AlarmKind]:
+        for kinds in ({first.kind}, {second.kind}):
+            mine = [r for r in raised if r.kind in kinds]
+            store.write_sync(partial(settle, kinds=kinds, raised=mine, now=at))
+        return [a.kind for a in store.read_sync(open_alarms)]
+
+    assert tell(first, at=NOW) == [first.kind]
+    assert tell(first, second, at=NOW + MINUTE) == [first.kind]
+    assert tell(second, at=NOW + 2 * MINUTE) == []
+    assert tell(second, at=NOW + 2 * MINUTE + DEGRADED_SETTLE) == [second.kind], "it was not mended after all"
+    assert tell(at=NOW + 3 * MINUTE + DEGRADED_SETTLE) == []
 
 
 def test_a_person_takes_an_alarm_on(store: Store) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.model import DeviceId
-from nms.alarms import DEGRADED_SETTLE, SETTLE, Alarm, AlarmKind, Changes, Key, Raised, of_health, update
+from nms.alarms import DEGRADED_SETTLE, SETTLE, Alarm, AlarmKind, Changes, Key, Raised, of_health, told_once, update
 from nms.monitor.health import Health, State
 from nms.monitor.suspects import SETTLED
 
@@ -66,6 +66,29 @@ def test_another_kind_of_alarm_of_a_lost_device_clears_as_it_must() -> None:
     silent = Raised("23557-L01", AlarmKind.SILENT, NOW)
     modem = Raised("23557-M01", AlarmKind.MODEM_DOWN, NOW, "", ("23557-L01", "23557-M01"))
     assert update(opened(silent), [modem], LATER).cleared == (alarm(silent),)
+
+
+# --- one wrong clock --------------------------------------------------------------------------------------------------
+
+OFF = Raised("23557-L01", AlarmKind.CLOCK_OFF, NOW, "+6 s", ("23557-L01",))
+DEGRADED = Raised("23557-L01", AlarmKind.DEGRADED, NOW, "clock_error_s", ("23557-L01",))
+HOT_TOO = replace(DEGRADED, cause="temperature_c, clock_error_s")
+
+
+def test_a_wrong_clock_that_one_alarm_tells_is_not_told_by_another() -> None:
+    assert tuple(told_once([DEGRADED], [])) == (DEGRADED,)
+    assert tuple(told_once([OFF], [])) == (OFF,)
+    assert tuple(told_once([DEGRADED], [alarm(OFF)])) == ()
+    (left,) = told_once([OFF], [alarm(DEGRADED)])
+    assert not left.opens
+
+
+def test_what_else_is_wrong_with_the_device_is_still_told() -> None:
+    (left,) = told_once([HOT_TOO], [alarm(OFF)])
+    assert (left.kind, left.cause, left.opens) == (AlarmKind.DEGRADED, "temperature_c", True)
+    (other,) = told_once([replace(DEGRADED, subject="23557-L02")], [alarm(OFF)])
+    assert other.subject == "23557-L02"
+    assert tuple(told_once([OFF], [alarm(replace(DEGRADED, cause="temperature_c"))])) == (OFF,)
 
 
 # --- what health raises -----------------------------------------------------------------------------------------------
