@@ -18,6 +18,8 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+EVERYTHING = "*"
+"""What the stop of a silenced device names: all there is and all that comes, emergencies too."""
 _UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -131,7 +133,8 @@ class Programme:
 class NowEntry:
     """An emergency or drill (``signed`` frame, ``sound`` carried as base64) or a stop, in force in ``[start, until)``.
 
-    A stop silences the bulletin it names, or, naming none, everything that began before it.
+    A stop silences the bulletin it names, or, naming none, everything that began before it, or, naming
+    ``EVERYTHING``, whatever comes. It ends early when the next document lacks it.
     """
 
     entry: str

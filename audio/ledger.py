@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from audio.bulletin import FOLLOWS, Draft, State
-from audio.documents import Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
+from audio.documents import EVERYTHING, Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
 from audio.envelope import next_sequence
 from audio.timetable import Placement
 from inventory.model import Person
@@ -143,8 +143,13 @@ def add_airings(
     )
 
 
-def add_entries(session: Session, places: Iterable[str], issuer: str, entry: NowEntry) -> tuple[Target, ...]:
-    """Put one order in force for every place; a device addressed twice sees the same entry twice."""
+def add_entries(
+    session: Session, places: Iterable[str], issuer: str, entry: NowEntry, by: str = ""
+) -> tuple[Target, ...]:
+    """Put one order in force for every place; a device addressed twice sees the same entry twice.
+
+    ``by``, who ordered it, is kept beside it and not published.
+    """
     targets = tuple(Target(place, issuer) for place in places)
     plain = {name: getattr(entry, name) for name in NowEntry.__slots__}
     session.add_all(
@@ -155,8 +160,8 @@ def add_entries(session: Session, places: Iterable[str], issuer: str, entry: Now
             kind=str(entry.kind),
             from_=from_milliseconds(entry.start),
             until=from_milliseconds(entry.until),
-            entry=plain | {"kind": str(entry.kind)},
-            bulletin=entry.bulletin or None,
+            entry=plain | {"kind": str(entry.kind), "by": by},
+            bulletin=entry.bulletin if entry.bulletin not in ("", EVERYTHING) else None,
         )
         for target in targets
     )
@@ -173,16 +178,26 @@ def end_entries(session: Session, now: datetime, bulletin: str) -> tuple[Target,
             NowEntryRow.until > now,
         )
     ).all()
-    return _end(rows, now)
+    return end(rows, now)
+
+
+def stops(session: Session, now: datetime) -> Sequence[NowEntryRow]:
+    """Every stop in force, the oldest first."""
+    return session.scalars(
+        select(NowEntryRow)
+        .where(NowEntryRow.kind == NowKind.STOP, NowEntryRow.ended.is_(None), NowEntryRow.until > now)
+        .order_by(NowEntryRow.from_, NowEntryRow.id)
+    ).all()
 
 
 def expire_entries(session: Session, now: datetime) -> tuple[Target, ...]:
     """Close what has reached its end; the documents that change."""
     query = select(NowEntryRow).where(NowEntryRow.ended.is_(None), NowEntryRow.until <= now)
-    return _end(session.scalars(query).all(), now)
+    return end(session.scalars(query).all(), now)
 
 
-def _end(rows: Sequence[NowEntryRow], now: datetime) -> tuple[Target, ...]:
+def end(rows: Sequence[NowEntryRow], now: datetime) -> tuple[Target, ...]:
+    """End these orders now, or when they ended anyway; the documents that change."""
     for row in rows:
         row.ended = min(now, row.until)
     return tuple(dict.fromkeys(Target(row.target, row.issuer) for row in rows))
@@ -199,6 +214,14 @@ def current_targets(session: Session, now: datetime) -> tuple[Target, ...]:
     return tuple(Target(place, issuer) for place, issuer in rows)
 
 
+def longest(session: Session, target: Target, now: datetime) -> datetime | None:
+    """Until when a device that was away may believe an order for this target, also one that was ended early."""
+    query = select(func.max(NowEntryRow.until)).where(
+        NowEntryRow.target == target.place, NowEntryRow.issuer == target.issuer, NowEntryRow.until > now
+    )
+    return session.scalar(query)
+
+
 def entries(session: Session, target: Target, now: datetime) -> tuple[tuple[NowEntry, BulletinRow | None], ...]:
     """What is in force for the target, oldest first, with the bulletin it airs (None for a stop)."""
     rows = session.execute(
@@ -212,10 +235,11 @@ def entries(session: Session, target: Target, now: datetime) -> tuple[tuple[NowE
         )
         .order_by(NowEntryRow.from_, NowEntryRow.id)
     ).all()
-    return tuple(
-        (NowEntry(**row.entry | {"kind": NowKind(row.kind)}), None if row.kind == NowKind.STOP else bulletin)
-        for row, bulletin in rows
-    )
+    return tuple((_entry(row), None if row.kind == NowKind.STOP else bulletin) for row, bulletin in rows)
+
+
+def _entry(row: NowEntryRow) -> NowEntry:
+    return NowEntry(**{name: row.entry[name] for name in NowEntry.__slots__} | {"kind": NowKind(row.kind)})
 
 
 def programme_units(session: Session, now: datetime, horizon: timedelta) -> tuple[str, ...]:

@@ -9,32 +9,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import asrun, desk, ledger
+from audio import asrun, desk, ledger, muting
 from audio.broker import TOPICS, Broker
 from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
-from audio.desk import Approved, Done, Halt, Refusals, Scene, Stopped
-from audio.documents import Audience, DeviceState
+from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
+from audio.documents import Audience, Bulletin, DeviceState
 from audio.intake import Intake
 from audio.ledger import Actor
 from audio.library import Content, Library
+from audio.muting import Mended, Mute, Silencing
 from audio.publisher import Hub, Publisher
 from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
-from inventory.model import TIMEZONE, Network, Person
+from inventory.model import TIMEZONE, DeviceId, Network, Person
 from nms import journal
 from nms.journal import EventKind
 from nms.store import BulletinRow, ContentRow, Store, to_milliseconds
 
-Decided = TypeVar("Decided", Approved, Stopped)
+Decided = TypeVar("Decided", Approved, Stopped, Resumed, Mended)
 
-__all__ = ["Approved", "BulletinView", "Playout", "Refusals", "Stopped", "Submitted"]
+__all__ = [
+    "Approved",
+    "BulletinView",
+    "Mended",
+    "Mute",
+    "Playout",
+    "Refusals",
+    "Resumed",
+    "Silencing",
+    "Stopped",
+    "Submitted",
+]
 
 NOBODY = -1
 """The operating-system user of an act whose user is not known."""
@@ -176,13 +188,45 @@ class Playout:
         minutes.
         """
         scene, who = self._scene(), Actor(person, uid)
-        audience = audience_of(scene.network, scene.on, selection)
+        audience = _meant(scene, selection)
         if isinstance(audience, tuple):
             return audience
-        if audience == Audience():
-            return (refuse("BUL005", audience=selection),)
         halt = Halt(audience, bulletin_id or "", hold_until, reason)
         return await self._decide(lambda s: desk.stop(s, scene, who, halt))
+
+    async def resume(
+        self, person: Person, selection: str, bulletin_id: str | None, reason: str, *, uid: int = NOBODY
+    ) -> Resumed | Refusals:
+        """End the stops in the selection at once: those of one bulletin, or all of them. Silences go on."""
+        scene, who = self._scene(), Actor(person, uid)
+        audience = _meant(scene, selection)
+        if isinstance(audience, tuple):
+            return audience
+        lift = Lift(audience, bulletin_id or "", reason)
+        return await self._decide(lambda s: desk.resume(s, scene, who, lift))
+
+    async def mute(self, person: Person, order: Silencing, *, uid: int = NOBODY) -> Stopped | Refusals:
+        """Silence one device for everything at once; the caller has checked that this person may."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: muting.mute(s, scene, who, order))
+
+    async def unmute(self, person: Person, device: str, reason: str, *, uid: int = NOBODY) -> Stopped | Refusals:
+        """Let a silenced device be heard again at once; the caller has checked that this person may."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: muting.unmute(s, scene, who, device, reason))
+
+    async def mended(self, person: Person, device: str, *, uid: int = NOBODY) -> Mended:
+        """Close a device's repair order and lift its silence; the caller has checked that this person may."""
+        scene, who = self._scene(), Actor(person, uid)
+        outcome = await self._decide(lambda s: muting.mended(s, scene, who, device))
+        assert isinstance(outcome, Mended)
+        return outcome
+
+    async def mutes(self, since: datetime | None = None) -> tuple[Mute, ...]:
+        """The silences in force now, or all that were at some time ``since``."""
+        now = self._clock()
+        found = await self._store.read(lambda s: muting.mutes(s, since or now))
+        return found if since is not None else tuple(muting.in_force(found, now).values())
 
     async def bulletins(self) -> tuple[BulletinView, ...]:
         """The newest bulletins, newest first."""
@@ -211,7 +255,13 @@ class Playout:
                 for o in ledger.orders(session, bulletin_id)
             ]
             devices = [d.id for d in addressed(scene.network, scene.on, bulletin.audience)]
-            return report(bulletin_id, devices, planned, asrun.receipts(session, bulletin_id))
+            return report(
+                bulletin_id,
+                devices,
+                planned,
+                asrun.receipts(session, bulletin_id),
+                _silenced(session, scene, bulletin),
+            )
 
         return await self._store.read(collect)
 
@@ -288,13 +338,34 @@ class Playout:
         if await self._store.read(lambda s: asrun.due(s, now)):
             await self._store.write(lambda s: asrun.advance(s, now))
         if await self._store.read(lambda s: ledger.expired(s, now)):
-            await self._publisher.orders(await self._store.write(lambda s: ledger.expire_entries(s, now)))
+            await self._publisher.orders(await self._store.write(lambda s: muting.expire(s, now)))
 
     async def _note_broker(self, connections: int) -> None:
         now, data = self._clock(), {"connections": connections}
         await self._store.write(
             lambda s: journal.append(s, now, EventKind.SELF_BROKER, "broker", to="connected", data=data)
         )
+
+
+def _meant(scene: Scene, selection: str) -> Audience | Refusals:
+    """The audience of a selection; a refusal if it means nobody."""
+    audience = audience_of(scene.network, scene.on, selection)
+    return (refuse("BUL005", audience=selection),) if audience == Audience() else audience
+
+
+def _silenced(session: Session, scene: Scene, bulletin: Bulletin) -> frozenset[str]:
+    """Devices that were silenced when the bulletin was to be heard where they stand; now, if it has no start yet."""
+    length = timedelta(milliseconds=bulletin.duration)
+    spans = [("", o.from_, o.ended or o.until) for o in ledger.orders(session, bulletin.id)]
+    spans += [(a.unit, a.start, a.start + length) for a in ledger.airings(session, bulletin.id) if not a.cancelled]
+    spans = spans or [("", scene.now, scene.now + length)]
+    found = set()
+    for mute in muting.mutes(session, min(start for _, start, _ in spans)):
+        device = scene.network.devices.get(DeviceId(mute.device))
+        places = {"", *scene.network.device_chain(device, scene.on)} if device is not None else {""}
+        if any(unit in places and mute.start < end and start < mute.over for unit, start, end in spans):
+            found.add(mute.device)
+    return frozenset(found)
 
 
 def _content_row(content: Content, draft: Draft, now: datetime) -> ContentRow:

@@ -68,17 +68,19 @@ class Publisher:
         async with self._one_at_a_time["now"]:
             now = self._clock()
             topics = {target: f"{TOPICS}/now/{target.place}/{target.issuer}" for target in wanted}
-            found, numbers = await self._store.write(
+            found, lasting, numbers = await self._store.write(
                 lambda s: (
                     {target: ledger.entries(s, target, now) for target in wanted},
+                    {target: ledger.longest(s, target, now) or now + AHEAD for target in wanted},
                     ledger.sequences(s, self._hub.kid, topics.values(), to_milliseconds(now)),
                 )
             )
             sounds = await asyncio.to_thread(self._sounds, [row for e in found.values() for _, row in e])
             for target, entries in found.items():
-                document = now_document(entries, sounds)
-                until = max((e.until for e in document.entries), default=to_milliseconds(now + AHEAD))
-                self._publish(topics[target], numbers, encode(document), now, until, retain=True)
+                # what was lifted early must still be lifted for a device that comes back long after
+                until = to_milliseconds(lasting[target] if entries else max(lasting[target], now + AHEAD))
+                body = encode(now_document(entries, sounds))
+                self._publish(topics[target], numbers, body, now, until, retain=True)
 
     async def programmes(self, units: Iterable[str]) -> None:
         """Publish these units' programmes where they differ from what was published last."""

@@ -11,12 +11,16 @@ from audio.documents import Receipt, Result
 
 
 class Heard(StrEnum):
-    """Best of what a device reports about one bulletin; ``waiting`` while it has reported nothing."""
+    """Best of what a device reports about one bulletin; ``waiting`` while it has reported nothing.
+
+    ``silenced``: it could not be heard because somebody silenced the device.
+    """
 
     HEARD = "heard"
     PARTIAL = "partial"
     MISSED = "missed"
     REFUSED = "refused"
+    SILENCED = "silenced"
     WAITING = "waiting"
 
 
@@ -69,14 +73,22 @@ _SOUNDED = (Result.PLAYED, Result.PARTIAL)
 
 
 def report(
-    bulletin: str, addressed: Iterable[str], planned: Iterable[Planned], receipts: Collection[Receipt]
+    bulletin: str,
+    addressed: Iterable[str],
+    planned: Iterable[Planned],
+    receipts: Collection[Receipt],
+    silenced: Collection[str] = (),
 ) -> Report:
-    """The report over the ``addressed`` devices; receipts of others count in ``aired`` only."""
+    """The report over the ``addressed`` devices; receipts of others count in ``aired`` only.
+
+    ``silenced``: devices that were not to be heard at that time.
+    """
     starts = {p.airing: p for p in planned}
     by_device: dict[str, list[Receipt]] = {}
     for receipt in receipts:
         by_device.setdefault(receipt.device, []).append(receipt)
-    outcomes = tuple(_outcome(d, by_device.get(d, []), starts) for d in sorted(set(addressed)))
+    told = (_outcome(d, by_device.get(d, []), starts) for d in sorted(set(addressed)))
+    outcomes = tuple(_but_silenced(o) if o.device in silenced else o for o in told)
     found = Counter(o.heard for o in outcomes)
     latencies = [o.latency for o in outcomes if o.latency is not None]
     return Report(
@@ -110,6 +122,12 @@ def _outcome(device: str, receipts: Sequence[Receipt], starts: Mapping[str, Plan
     first = min(begun, key=lambda r: r.started)
     reason = first.reason if heard is Heard.PARTIAL else ""
     return Outcome(device, heard, first.started, _latency(first, starts), reason)
+
+
+def _but_silenced(outcome: Outcome) -> Outcome:
+    if outcome.heard in (Heard.HEARD, Heard.PARTIAL):
+        return outcome
+    return Outcome(outcome.device, Heard.SILENCED)
 
 
 def _latency(receipt: Receipt, starts: Mapping[str, Planned]) -> int | None:

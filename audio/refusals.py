@@ -41,6 +41,12 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL032": ("a stop of {origin}'s bulletin needs a reason", "say why; {origin} sees it at once"),
     "BUL033": ("there is nothing in force to end", "look at the bulletin's present state"),
     "BUL034": ("the stop would be over at {until}, before it began", "choose a later end"),
+    "BUL035": ("silencing, letting speak again and resuming need a reason", "say why; it goes on record"),
+    "BUL036": (
+        "the stop for {place} by {issuer} goes beyond that selection or that person",
+        "an operator or approver of {issuer} ends it, for all that it stops",
+    ),
+    "BUL037": ("{device} is not silenced", "see what is silenced with: loa alarms"),
 }
 
 

@@ -8,7 +8,8 @@ The rules (domain.md's, and nothing else):
 - in the quiet hours only an emergency plays, or what a dated exception of the policy allows;
 - an interrupted recording's remainder plays if it waited at most 2 minutes and still fits;
 - each (item, repeat) begins once, across reboots;
-- a stop silences what it names, or, naming nothing, everything that began before it.
+- a stop silences what it names, or, naming nothing, everything that began before it;
+- while a device is silenced (a stop that names everything) nothing plays on it, no emergency either.
 
 All times are Unix milliseconds.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from audio.documents import Airing, Bulletin, BulletinClass, NowKind, Policy, Resume, Span
+from audio.documents import EVERYTHING, Airing, Bulletin, BulletinClass, NowKind, Policy, Resume, Span
 
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
@@ -97,6 +98,8 @@ def what_plays(
     stops = [o for o in active if o.kind is NowKind.STOP]
     alarms = [o for o in active if o.bulletin is not None and not _order_stopped(o, stops)]
     wake = _next_change(items, orders, now, policy)
+    if any(s.names == EVERYTHING for s in stops):
+        return Decision(None, "silenced", wake)
     loud = not is_quiet(now, policy)
     emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
     drills = [o for o in alarms if o.kind is NowKind.DRILL and loud]

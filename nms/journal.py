@@ -47,6 +47,7 @@ class EventKind(StrEnum):
     ALARM_CLEARED = "alarm.cleared"
     BULLETIN_STATE = "bulletin.state"
     BULLETIN_STOPPED = "bulletin.stopped"
+    BULLETIN_RESUMED = "bulletin.resumed"
     BULLETIN_PUBLISHED = "bulletin.published"
     DEPLOY_STARTED = "deploy.started"
     DEPLOY_FINISHED = "deploy.finished"

@@ -226,7 +226,7 @@ class Agent:
         """Why the sound ends before its time, and whether that may pass."""
         if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
             return decision.reason.removesuffix(" hold"), True
-        if decision.reason == "quiet hours":
+        if decision.reason in ("quiet hours", "silenced"):
             return decision.reason, False
         if any(o.kind is NowKind.STOP and o.start <= at < o.until for o in self._held.orders):
             return "stopped", False
@@ -253,8 +253,10 @@ class Agent:
         return policy.ceilings.early if minute < policy.ceilings.early_until else policy.ceilings.day
 
     def _note(self, decision: Decision, at: int) -> None:
-        """Remembers what keeps each due item from beginning, for the receipt it gets if its chance passes."""
+        """Remembers what keeps each due item or order from beginning, for its receipt if its chance passes."""
         done = {(s.airing, s.repeat) for s in self._journal.history}
+        if decision.reason == "silenced":
+            self._why |= {(o.entry, 0): decision.reason for o in self._held.orders if o.bulletin is not None}
         for item in self._held.items:
             key = (item.airing.airing, item.airing.repeat)
             if at - DAY < item.airing.start <= at and key not in done and self._chance(item, at):
@@ -268,7 +270,7 @@ class Agent:
             return "no clock"
         if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
             return "emergency hold"
-        if decision.reason in ("quiet hours", "held"):
+        if decision.reason in ("quiet hours", "silenced", "held"):
             return "stopped" if decision.reason == "held" else decision.reason
         if not self._cache.has(item.bulletin.content):
             return "no content"
@@ -296,7 +298,7 @@ class Agent:
             if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
                 assert order.bulletin is not None
                 here = self._cache.has(order.bulletin.content)
-                why = "too late" if here else "no content"
+                why = self._why.pop((order.entry, 0), "too late" if here else "no content")
                 self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
 
     def _in_vain(self, order: Order, now: int, since: int) -> bool:

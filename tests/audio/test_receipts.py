@@ -26,7 +26,7 @@ def test_every_addressed_device_has_one_outcome() -> None:
         ("L5", Heard.WAITING, None, ""),
     ]
     assert found.addressed == 5
-    assert set(found.counts.values()) == {1}
+    assert found.counts == {kind: int(kind is not Heard.SILENCED) for kind in Heard}
     assert (found.p50, found.p99) == (80, 120)
     assert found.aired == 8_000
 
@@ -38,6 +38,16 @@ def test_an_interrupted_device_that_played_the_rest_has_heard_it_and_started_onc
     ]
     (outcome,) = report("b", ["L1"], [Planned("a1", START)], receipts).outcomes
     assert (outcome.heard, outcome.at, outcome.latency) == (Heard.HEARD, START + 100, 100)
+
+
+def test_who_was_silenced_is_told_so_unless_it_was_heard() -> None:
+    receipts = [
+        receipt("L1", "b", "a1", START),
+        receipt("L2", "b", "a1", START, result=Result.MISSED, reason="silenced"),
+    ]
+    found = report("b", ["L1", "L2", "L3", "L4"], [Planned("a1", START)], receipts, {"L1", "L2", "L3"})
+    told = [(o.device, o.heard) for o in found.outcomes]
+    assert told == [("L1", Heard.HEARD), ("L2", Heard.SILENCED), ("L3", Heard.SILENCED), ("L4", Heard.WAITING)]
 
 
 def test_a_later_round_of_an_emergency_is_measured_against_its_own_start() -> None:

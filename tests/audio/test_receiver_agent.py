@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from audio.documents import (
+    EVERYTHING,
     Ack,
     Airing,
     Audience,
@@ -311,6 +312,61 @@ def test_a_stop_ends_it_for_good(make: Make, sounds: list[Sound]) -> None:
     assert told(rig) == [("one", 1_000, 2_000, Result.PARTIAL, "stopped")]
 
 
+OWN = f"loa/1/now/d/{DEVICE}/23557"
+
+
+def test_a_stop_that_is_lifted_early_lets_the_next_item_begin_but_not_what_it_ended(
+    make: Make, sounds: list[Sound]
+) -> None:
+    rig = make()
+    first, second = rig.kit.bulletin(sounds[0], id="first"), rig.kit.bulletin(sounds[1], id="second")
+    for sound in sounds[:2]:
+        rig.shelf.put(sound.content, sound.data)
+    starts = airing(first, EVENING + 1_000, "one"), airing(second, EVENING + 10_000, "two")
+    rig.say(PROG, rig.kit.programme(*starts, signed={b.id: rig.kit.signed(b) for b in (first, second)}))
+    rig.run(EVENING + 3_000)
+    rig.say(NOW, rig.kit.orders(stop(rig.clock.at, rig.clock.at + 600_000)))
+    rig.run(EVENING + 15_000)
+    rig.say(NOW, rig.kit.orders())
+    assert rig.state.playing == "two", "at once"
+    rig.run(EVENING + 60_000)
+    assert told(rig) == [
+        ("one", 1_000, 2_000, Result.PARTIAL, "stopped"),
+        ("two", 15_020, 8_000, Result.PLAYED, ""),
+    ]
+
+
+def test_a_silenced_device_plays_no_emergency_and_says_why(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    rig.say(OWN, rig.kit.orders(stop(EVENING, EVENING + 86_400_000, EVERYTHING), target=f"d/{DEVICE}", issuer="23557"))
+    rig.run(EVENING + 1_000)
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2], until=20_000)))
+    rig.run(EVENING + 10_000)
+    assert rig.state.playing == ""
+    rig.crash(5_000)
+    rig.run(EVENING + 60_000)
+    assert not rig.ears.played
+    assert [(r.airing, r.result, r.reason) for r in rig.receipts] == [("e-storm", Result.MISSED, "silenced")]
+
+
+def test_a_silence_ends_what_plays_and_its_end_brings_the_emergency_in_force(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 3_000)
+    silence = stop(rig.clock.at, rig.clock.at + 86_400_000, EVERYTHING)
+    rig.say(OWN, rig.kit.orders(silence, target=f"d/{DEVICE}", issuer="23557"))
+    assert rig.state.playing == ""
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2])))
+    rig.run(EVENING + 10_000)
+    rig.say(OWN, rig.kit.orders(target=f"d/{DEVICE}", issuer="23557"))
+    assert rig.state.playing == "e-storm", "at once"
+    rig.run(EVENING + 20_000)
+    assert told(rig) == [
+        ("one", 1_000, 2_000, Result.PARTIAL, "silenced"),
+        ("e-storm", 10_020, 2_000, Result.PLAYED, ""),
+    ]
+
+
 def test_what_is_withdrawn_ends(make: Make, sounds: list[Sound]) -> None:
     rig = make()
     schedule(rig, sounds[0], EVENING + 1_000)
@@ -420,14 +476,20 @@ def test_content_that_cannot_be_decoded_is_fetched_again(make: Make, sounds: lis
     [
         (EVENING + 1_000, "emergency", "emergency hold"),
         (EVENING + 1_000, "stop", "stopped"),
+        (EVENING + 1_000, "silence", "silenced"),
         (EVENING - 60_000, "none", "too late"),
     ],
 )
 def test_a_missed_item_says_why(make: Make, sounds: list[Sound], start: int, obstacle: str, reason: str) -> None:
     rig = make(EVENING - 120_000)
     rig.clock.at = EVENING
-    entries = {"emergency": [alarm(rig, sounds[2])], "stop": [stop(EVENING, EVENING + 60_000)], "none": []}[obstacle]
-    rig.say(NOW, rig.kit.orders(*entries))
+    entries = {
+        "emergency": [alarm(rig, sounds[2])],
+        "stop": [stop(EVENING, EVENING + 60_000)],
+        "silence": [stop(EVENING, EVENING + 60_000, EVERYTHING)],
+        "none": [],
+    }
+    rig.say(NOW, rig.kit.orders(*entries[obstacle]))
     schedule(rig, sounds[0], start, latest=start + 12_000)
     rig.run(EVENING + 120_000)
     assert [(r.result, r.reason) for r in rig.receipts if r.airing == "one"] == [(Result.MISSED, reason)]

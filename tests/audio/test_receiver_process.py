@@ -17,7 +17,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from audio.documents import Ack, Airing, BulletinClass, DeviceState, Receipt, Result, decode, encode
+from audio.documents import EVERYTHING, Ack, Airing, BulletinClass, DeviceState, Receipt, Result, decode, encode
 from audio.envelope import Reason
 from audio.receiver.player import siren
 from audio.receiver.sound import Round as SoundRound
@@ -34,6 +34,7 @@ from tests.audio.receiver_kit import (
     content_server,
     emergency,
     make_sound,
+    stop,
     until,
     write_config,
 )
@@ -155,7 +156,7 @@ def world(broker: Broker, server: ContentServer, tmp_path: Path) -> Iterator[Cal
         if device.process is not None and device.process.poll() is None:
             device.process.kill()
             device.process.wait()
-        for topic in (f"loa/1/dev/{DEVICE}/state", "loa/1/prog/23557", "loa/1/prog/622", "loa/1/now/u/64/64"):
+        for topic in (f"loa/1/dev/{DEVICE}/state", "loa/1/prog/23557", "loa/1/prog/622", "loa/1/now/u/64/64", OWN):
             ear.say(topic, b"")
         ear.close()
 
@@ -247,6 +248,48 @@ def test_an_evening(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
     device.start()
     until(lambda: ear.states[-1].online)
     assert ear.receipts == []
+
+
+OWN = f"loa/1/now/d/{DEVICE}/23557"
+
+
+def test_a_screaming_horn_is_silenced_and_heard_again(
+    world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
+) -> None:
+    sound, alarm = make_sound(store, 20_000, 21), make_sound(store, 1_000, 22)
+    kit, device, ear = world(EVENING)
+    begin = kit.now() + 1_000
+    item = kit.bulletin(sound)
+    ear.say("loa/1/prog/23557", kit.programme(airing(item, begin, "one"), signed={item.id: kit.signed(item)}))
+    until(lambda: ear.states[-1].playing == "one")
+
+    silenced = kit.now()
+    ear.say(OWN, kit.orders(stop(silenced, silenced + 86_400_000, EVERYTHING), target=f"d/{DEVICE}", issuer="23557"))
+    until(lambda: ear.of("one"))
+    (cut,) = ear.of("one")
+    assert (cut.result, cut.reason) == (Result.PARTIAL, "silenced")
+
+    # an emergency comes: it is not heard here, not after a power cut either; then the horn is mended
+    told = kit.now()
+    warning = replace(kit.bulletin(alarm), cls=BulletinClass.EMERGENCY, volume=100, id="storm")
+    order = emergency(kit, warning, told, told + 3_600_000, alarm.data)
+    ear.say("loa/1/now/u/64/64", kit.orders(order))
+    until(lambda: alarm.content in ear.states[-1].cached)
+    device.end(signal.SIGKILL)
+    device.start()
+    back = kit.now()
+    until(lambda: any(s.online and s.at > back for s in ear.states))
+    until(lambda: kit.now() > back + 2_000)
+    assert not ear.of(order.entry)
+    assert not any(s.playing for s in ear.states if s.at > cut.ended + 1_000)
+
+    mended = kit.now()
+    ear.say(OWN, kit.orders(target=f"d/{DEVICE}", issuer="23557"))
+    until(lambda: ear.of(order.entry))
+    (storm,) = ear.of(order.entry)
+    assert storm.result is Result.PLAYED
+    assert storm.started >= mended
+    assert_heard(device, storm, rendered(alarm))
 
 
 def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path) -> None:

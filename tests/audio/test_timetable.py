@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio.documents import (
+    EVERYTHING,
     Airing,
     Audience,
     Bulletin,
@@ -66,7 +67,7 @@ def order(
     start: int, until: int, kind: NowKind = NowKind.EMERGENCY, name: str = "e", duration: int = 10_000, every: int = 0
 ) -> Order:
     if kind is NowKind.STOP:
-        return Order(name, kind, "", start, until)
+        return Order(name, kind, EVERYTHING if name.startswith("mute") else "", start, until)
     bulletin = replace(BULLETIN, id=name, cls=BulletinClass.EMERGENCY, duration=duration, siren=5_000, every=every)
     return Order(name, kind, name, start, until, bulletin)
 
@@ -146,6 +147,30 @@ CUT = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
             NOON + 2,
             ("e", 0),
             id="an emergency after a stop plays",
+        ),
+        pytest.param(
+            [item(NOON)],
+            [order(NOON + 2, FOREVER), order(NOON, FOREVER, NowKind.STOP, "mute")],
+            [],
+            NOON + 2,
+            None,
+            id="a silenced device plays nothing, no emergency that comes later either",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER, every=600_000), order(NOON, NOON + 5_000, NowKind.STOP, "mute")],
+            [],
+            NOON + 5_000,
+            ("e", 0),
+            id="after the silence an emergency that is in force begins at once",
+        ),
+        pytest.param(
+            [item(NOON)],
+            [order(NOON, NOON + 5_000, NowKind.STOP, "mute")],
+            [],
+            NOON + 5_000,
+            ("a", 0),
+            id="after the silence what still fits begins",
         ),
         pytest.param([item(NOON)], [], [Segment("a", 0, NOON, 0)], NOON + 7_000, ("a", 7_000), id="goes on"),
         pytest.param([item(NOON)], [], [CUT], NOON + 30_000, ("a", 20_000), id="the remainder after an interruption"),
@@ -234,7 +259,8 @@ def worlds(draw: st.DrawFn) -> World:
         begins = start + draw(seconds) * SECOND
         kind = draw(st.sampled_from(list(NowKind)))
         ends = begins + draw(st.integers(1, 200)) * SECOND
-        orders.append(order(begins, ends, kind, f"o{number}", draw(st.integers(1, 60)) * SECOND, every=70 * SECOND))
+        name = draw(st.sampled_from(["o", "mute"])) + str(number)
+        orders.append(order(begins, ends, kind, name, draw(st.integers(1, 60)) * SECOND, every=70 * SECOND))
     outages = [
         (start + at * SECOND, start + (at + length) * SECOND)
         for at, length in draw(st.lists(st.tuples(seconds, st.integers(1, 200)), max_size=2))
@@ -325,6 +351,25 @@ def test_nothing_else_sounds_while_an_emergency_is_in_force(world: World, second
         fresh = what_plays(world.items, world.orders, [], at, POLICY).play
         assert fresh is not None
         assert fresh.airing in {o.entry for o in alarms}
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_while_a_device_is_silenced_nothing_sounds(world: World) -> None:
+    silences = [o for o in world.orders if o.names == EVERYTHING]
+    for one in simulate(world):
+        assert not any(o.start < one.ended and one.began < o.until for o in silences)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(), st.integers(0, 15 * 60))
+def test_a_stop_that_is_lifted_is_as_one_that_ended_then(world: World, second: int) -> None:
+    at = world.start + second * SECOND
+    stops = [o for o in world.orders if o.kind is NowKind.STOP and o.start < at]
+    rest = tuple(o for o in world.orders if o not in stops)
+    ended = tuple(replace(o, until=min(o.until, at)) for o in stops)
+    decision = what_plays(world.items, rest, (), at, POLICY)
+    assert decision == what_plays(world.items, (*rest, *ended), (), at, POLICY)
 
 
 @settings(max_examples=300, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from audio.broker import Mosquitto
 from audio.documents import DeviceState, Receipt, Result, encode
 from audio.ledger import body_of
+from audio.muting import Silencing
 from audio.watch import Watch, stations
 from nms.alarm_store import open_alarms
 from nms.alarms import AlarmKind
@@ -19,6 +21,7 @@ from nms.monitor.loop import Snapshot
 from nms.store import AiringRow, BulletinRow
 from tests.audio.province import (
     DEVICES,
+    DUNG,
     ON,
     PROVINCE,
     WARD,
@@ -160,3 +163,25 @@ def test_loudspeakers_stand_where_their_orders_reach_them(keys: Keys) -> None:
     assert found[L01].unit == WARD
     assert {f"u/{PROVINCE}", f"u/{WARD}", f"d/{L01}"} <= found[L01].places
     assert "g/riverside" in found["23557-L02"].places
+
+
+async def test_who_is_silenced_is_not_called_silent_and_must_not_play(session: Session) -> None:
+    until = session.hub.clock() + timedelta(days=3)
+    await session.hub.playout.mute(DUNG, Silencing(L01, until, "loa rú"))
+    await session.begin(1)
+    await session.say()
+    assert await session.alarms(after=11) == []
+    await session.say(playing=session.airing.id, bulletin=session.bulletin.id)
+    assert await session.alarms(after=11) == [(L01, AlarmKind.UNSCHEDULED)]
+
+
+async def test_after_the_silence_it_is_asked_again(session: Session) -> None:
+    until = session.hub.clock() + timedelta(days=3)
+    await session.hub.playout.mute(DUNG, Silencing(L01, until, "loa rú"))
+    await session.begin(1)
+    await session.say()
+    assert await session.alarms(after=11) == []
+    await session.hub.playout.unmute(DUNG, L01, "đã sửa")
+    await session.say()
+    assert await session.alarms() == []
+    assert await session.alarms(after=11) == SILENT

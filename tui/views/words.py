@@ -77,6 +77,7 @@ RESULTS: Mapping[str, str] = {
     "partial": N_("partly heard"),
     "missed": N_("not heard"),
     "refused": N_("refused by the device"),
+    "silenced": N_("silenced, does not hear"),
     "waiting": N_("no receipt yet"),
 }
 PLAYED: Mapping[str, str] = {
@@ -91,6 +92,7 @@ REASONS: Mapping[str, str] = {
     "emergency": N_("cut by an emergency"),
     "drill": N_("cut by a drill"),
     "stopped": N_("stopped"),
+    "silenced": N_("the cluster is silenced"),
     "withdrawn": N_("withdrawn"),
     "no content": N_("the sound had not arrived"),
     "no clock": N_("the device did not know the time"),
@@ -117,6 +119,7 @@ EVENTS: Mapping[str, str] = {
     "alarm.cleared": N_("alarm over"),
     "bulletin.state": N_("bulletin"),
     "bulletin.stopped": N_("bulletin stopped"),
+    "bulletin.resumed": N_("stop ended"),
     "bulletin.published": N_("bulletin published"),
     "deploy.started": N_("roll-out begun"),
     "deploy.finished": N_("roll-out finished"),
@@ -129,10 +132,20 @@ EVENTS: Mapping[str, str] = {
     "self.shard": N_("part of the fleet"),
     "self.clock": N_("clock jumped"),
 }
-EVENT_STATES: Mapping[str, str] = {"polled": N_("polled"), "missed": N_("not polled")}
-"""What becomes of a part of the fleet."""
+EVENT_STATES: Mapping[str, str] = {
+    "polled": N_("polled"),
+    "missed": N_("not polled"),
+    "muted": N_("silenced"),
+    "unmuted": N_("no longer silenced"),
+}
+"""What becomes of a part of the fleet, and of a cluster that is silenced until it is mended."""
 
-EVENT_CAUSES: Mapping[str, str] = {"all-clear": N_("all-clear"), "late receipt": N_("a receipt came late")}
+EVENT_CAUSES: Mapping[str, str] = {
+    "all-clear": N_("all-clear"),
+    "late receipt": N_("a receipt came late"),
+    "expired": N_("the date of the silence has passed"),
+    "mended": N_("mended"),
+}
 
 INSIDE_SENTENCES = (
     N_("normal"),
