@@ -41,6 +41,7 @@ VERBS: Mapping[str, Verb] = {
     "init": Verb("keys", N_("make a new province folder with its keys")),
     "keys": Verb("keys", N_("make the keys of an existing province folder")),
     "policies": Verb("keys", N_("sign every device's policy with the offline root key")),
+    "pki": Verb("pki", N_("certificates of hub and devices: make, give, revoke")),
     "coverage": Verb("coverage", N_("the year's indicators: planned, reached, printed")),
     "serve": Verb("serve", N_("run the hub: monitoring, playout, exporter")),
     "status": Verb("status", N_("what is broken, and what is lost because of it")),

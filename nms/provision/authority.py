@@ -100,6 +100,7 @@ def _make_authority(state: Path, root: pki.Issuer, province: str, now: datetime)
     issuer = pki.make_authority(root, province, now)
     state.mkdir(parents=True, exist_ok=True, mode=0o750)
     new = Path(tempfile.mkdtemp(prefix=f".{PKI}-", dir=state))  # mode 0700
+    _give(new)
     write(new / CA_PEM, pki.key_pem(issuer.key) + pki.pem(issuer.certificate), PRIVATE)
     write(new / ROOT_PEM, pki.pem(root.certificate), 0o644)
     write(new / ISSUED, b"", PRIVATE)
@@ -209,7 +210,9 @@ class Authority:
 
     def publish(self, now: datetime) -> bool:
         """Writes authorities and revoked for the broker, which reads them on SIGHUP; False when they are so already."""
-        self.broker.mkdir(exist_ok=True, mode=0o750)
+        if not self.broker.exists():
+            self.broker.mkdir(mode=0o750)
+            _give(self.broker)
         authorities = pki.pem(self._issuer.certificate) + pki.pem(self._root)
         changed = _text(self.broker / acl.AUTHORITIES) != authorities.decode()
         if changed:
@@ -332,11 +335,19 @@ def write(file: Path, data: bytes, mode: int) -> None:
             opened.flush()
             os.fsync(handle)
         new.chmod(mode)
+        _give(new)
         new.replace(file)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
     _sync(file.parent)
+
+
+def _give(path: Path) -> None:
+    """What root makes here belongs to whom the folder belongs: the hub runs as a user of its own."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _sync(folder: Path) -> None:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from inventory.diagnostics import N_
+
 HUB = "hub"
 """The name in the certificate of the hub's MQTT client; no device id has this form."""
 SERVER = "server"
@@ -105,16 +107,16 @@ def requested_key(request: bytes) -> Public:
     Raises BadRequest.
     """
     if len(request) > LARGEST_REQUEST:
-        raise BadRequest("longer than any request")
+        raise BadRequest(N_("longer than any request"))
     try:
         parsed = x509.load_pem_x509_csr(request)
         public, genuine = parsed.public_key(), parsed.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadRequest("not a PEM certificate request") from error
+        raise BadRequest(N_("not a PEM certificate request")) from error
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
-        raise BadRequest("its key is not an EC key on P-256")
+        raise BadRequest(N_("its key is not an EC key on P-256"))
     if not genuine:
-        raise BadRequest("it is not signed with its own key")
+        raise BadRequest(N_("it is not signed with its own key"))
     return public
 
 

@@ -30,7 +30,7 @@ def init_verb(ctx: click.Context, folder: str, code: str, name: str, keys: str |
     call = session(ctx)
     target = Path(folder)
     place = Path(keys) if keys else target.with_name(target.name + ".keys")
-    _end(call, init(target, place, code, name, _passphrase(call, new=True), call.today()))
+    _end(call, init(target, place, code, name, passphrase(call, new=True), call.today()))
     call.say(
         N_("made {folder}; private keys in {keys}: put root.pem away from this machine"), folder=target, keys=place
     )
@@ -43,7 +43,7 @@ def keys_verb(ctx: click.Context) -> None:
 
     call = session(ctx)
     settings = call.settings
-    _end(call, add_keys(settings.inventory, settings.keys, _passphrase(call, new=True), call.today()))
+    _end(call, add_keys(settings.inventory, settings.keys, passphrase(call, new=True), call.today()))
     call.say(N_("private keys in {keys}: put root.pem away from this machine"), keys=settings.keys)
 
 
@@ -54,7 +54,7 @@ def policies_verb(ctx: click.Context) -> None:
 
     call = session(ctx)
     network = call.network()
-    root = load_key(call.settings.keys, "root", _passphrase(call, new=False))
+    root = load_key(call.settings.keys, "root", passphrase(call, new=False))
     if isinstance(root, Diagnostic):
         report((root,), call.translate)
         raise click.exceptions.Exit(FAILED)
@@ -65,8 +65,8 @@ def policies_verb(ctx: click.Context) -> None:
     call.say(N_("signed {count} policies"), count=number(len(frames)))
 
 
-def _passphrase(call: Session, *, new: bool) -> str:
-    """From the environment, else asked without echo; never an argument, which every process could read."""
+def passphrase(call: Session, *, new: bool) -> str:
+    """The root's, from the environment, else asked without echo; never an argument, which all processes can read."""
     given = os.environ.get(PASSPHRASE)
     if given is not None:
         return given
