@@ -48,7 +48,7 @@ class Resource:
 
     kind: Kind
     name: str
-    text: str
+    text: str = field(repr=False)
     attributes: str = ""
     secret: bool = False
     restarts: tuple[str, ...] = ()
