@@ -88,7 +88,7 @@ SIM = Record(
     (
         Field("number", TEXT, "the SIM's telephone number", required=True),
         Field("iccid", TEXT, "the number printed on the card", required=True),
-        Field("plan", TEXT, "the data plan"),
+        Field("plan", TEXT, "the data plan; a size in it is the quota: 'M2M-2GB' a month, '3GB/30d', '500MB/day'"),
         Field("operator", TEXT, "the mobile operator"),
         Field("expires", DAY, "when the plan runs out"),
         Field("apn", TEXT, "the access point name it registers with"),

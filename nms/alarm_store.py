@@ -59,6 +59,10 @@ def settle(session: Session, kinds: Collection[AlarmKind], raised: Iterable[Rais
     rows = {(row.subject, AlarmKind(row.kind)): row for row in _open(session, kinds)}
     wanted = _told_once(session, tuple(raised), now)
     changes = update({key: alarm_of(row) for key, row in rows.items()}, wanted, now)
+    for alarm in changes.cleared:
+        rows[alarm.key].cleared = now
+        append(session, now, EventKind.ALARM_CLEARED, alarm.subject, from_=str(alarm.kind))
+    session.flush()  # a step for the worse clears an alarm and opens another one of its key
     quiet = _under_repair(session, now) if changes.opened else {}
     for one in changes.opened:
         session.add(_row(one, now, quiet.get(one.subject)))
@@ -67,9 +71,6 @@ def settle(session: Session, kinds: Collection[AlarmKind], raised: Iterable[Rais
         _write(rows[alarm.key], alarm)
     for alarm in changes.due:
         append(session, now, EventKind.ALARM_DUE, alarm.subject, to=str(alarm.kind))
-    for alarm in changes.cleared:
-        rows[alarm.key].cleared = now
-        append(session, now, EventKind.ALARM_CLEARED, alarm.subject, from_=str(alarm.kind))
     return changes
 
 

@@ -74,13 +74,16 @@ _PATIENCE: Final[Mapping[CauseKind, timedelta]] = {
     CauseKind.FLAPPING: timedelta(0),
 }
 
+STEPS: Final[Mapping[AlarmKind, tuple[str, ...]]] = {AlarmKind.QUOTA: ("heading_over", "near", "over")}
+"""Kinds whose causes are steps from bad to worse: each step for the worse is a new alarm."""
+
 Key = tuple[str, AlarmKind]
 """Subject and kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...``, a SIM or a part of the hub.
+    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...`` or a part of the hub.
 
     ``affected``: the devices it explains. ``opens``: False keeps an open alarm but opens none.
     """
@@ -141,6 +144,9 @@ def update(open_alarms: Mapping[Key, Alarm], raised: Iterable[Raised], now: date
         if alarm is None:
             if one.opens:
                 opened.append(one)
+        elif _worse(alarm, one):
+            cleared.append(alarm)
+            opened.append(one)
         elif alarm.quiet_until is not None and alarm.quiet_until <= now:
             due.append(_told(replace(alarm, acknowledged=None, by="", quiet_until=None), one))
         elif (told := _told(alarm, one)) != alarm:
@@ -149,6 +155,11 @@ def update(open_alarms: Mapping[Key, Alarm], raised: Iterable[Raised], now: date
         if key not in wanted and not (alarm.subject in explained and alarm.kind in OF_HEALTH):
             cleared.append(alarm)
     return Changes(tuple(opened), tuple(changed), tuple(due), tuple(cleared))
+
+
+def _worse(alarm: Alarm, one: Raised) -> bool:
+    steps = STEPS.get(one.kind, ())
+    return {alarm.cause, one.cause} <= set(steps) and steps.index(one.cause) > steps.index(alarm.cause)
 
 
 def _told(alarm: Alarm, one: Raised) -> Alarm:

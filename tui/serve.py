@@ -37,6 +37,7 @@ from nms.alarm_store import OpenedWork
 from nms.journal import EventKind, append
 from nms.monitor.loop import Monitor
 from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
+from nms.monitor.quotas import QuotaWatch
 from nms.monitor.shards import part
 from nms.monitor.trapd import TrapBook
 from nms.retention import nightly
@@ -223,6 +224,7 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     if several or hub.opened is not None:
         hub.tasks["lookout"] = hub.keep_looking
     if Role.SOCKET in work.roles:
+        hub.tasks["quotas"] = QuotaWatch(store, hub.current, hub.clock).run
         hub.tasks["retention"] = lambda: nightly(store, hub.clock, timedelta(days=settings.event_days))
     return hub
 

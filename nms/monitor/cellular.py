@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from inventory.model import TIMEZONE, DeviceId
+from inventory.model import TIMEZONE, DeviceId, Sim
 
 WRAP: Final = 1 << 32
 
@@ -71,6 +71,11 @@ class Look:
     service: bool | None
     counters: tuple[int, int] | None = None
     uptime: float | None = None
+
+
+def card(sim: Sim) -> str:
+    """What a SIM is called where its use is kept; empty if nothing tells it from others."""
+    return sim.iccid or sim.number
 
 
 def month_of(at: datetime) -> str:
@@ -263,6 +268,35 @@ def _level(used: int, given: int | None, expected: int | None) -> Level:
     if expected is not None and expected > given:
         return Level.HEADING_OVER
     return Level.NEAR if used >= NEAR * given else Level.FINE
+
+
+SURE: Final = 0.25
+"""Share of the quota that must be used before a forecast alarms: one large download on the first day is none yet."""
+
+STILL: Final = 0.95
+"""Share of the quota below which a forecast must fall before its alarm ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """What to tell of a SIM: its quota is nearly used (``NEAR``), used (``OVER``) or will be (``HEADING_OVER``).
+
+    ``sure``: False where it is told only if it was before.
+    """
+
+    level: Level
+    sure: bool = True
+
+
+def crossing(spent: Spending) -> Crossing | None:
+    """What to tell; None while all is well, or nothing is known of a quota."""
+    if not spent.quota:
+        return None
+    if spent.used >= NEAR * spent.quota:
+        return Crossing(Level.OVER if spent.used >= spent.quota else Level.NEAR)
+    if spent.forecast is None or spent.used < SURE * spent.quota or spent.forecast < STILL * spent.quota:
+        return None
+    return Crossing(Level.HEADING_OVER, spent.forecast > spent.quota)
 
 
 # --- signal -----------------------------------------------------------------------------------------------------------

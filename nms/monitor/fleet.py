@@ -12,6 +12,7 @@ from typing import Final
 from inventory.diagnostics import Diagnostic
 from inventory.model import Device, DeviceId, Network, Sim
 from inventory.overlay import address
+from nms.monitor.cellular import card
 from nms.monitor.health import Member
 from nms.monitor.limits import Limits, limits_of
 from nms.monitor.profiles import Profile
@@ -65,7 +66,7 @@ def fleet_of(network: Network, on: date, profiles: Mapping[str, Profile], settin
         members=MappingProxyType({d.id: Member(d.uplink, d.power_area, work.get(d.id, ()), d.off) for d in known}),
         limits=MappingProxyType({d.id: limits_of(profiles[d.profile], d.limits) for d in known}),
         rules=MappingProxyType(_rules(known, network, on, settings)),
-        sims=MappingProxyType({d.id: d.sim for d in known if d.sim is not None and (d.sim.iccid or d.sim.number)}),
+        sims=MappingProxyType({d.id: d.sim for d in known if d.sim is not None and card(d.sim)}),
         diagnostics=tuple(_unknown(d, profiles) for d in devices if d.profile not in profiles),
     )
 

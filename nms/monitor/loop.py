@@ -147,7 +147,7 @@ def _sum(parts: Sequence[SweepStats]) -> SweepStats:
 
 def look(sim: Sim, device: DeviceId, outcome: Outcome, health: Health, at: datetime) -> Look:
     """What an outcome says about the device's SIM. Mains lost is no loss of service, and one silence is none yet."""
-    name = sim.iccid or sim.number
+    name = cellular.card(sim)
     if not isinstance(outcome, Silence):
         metrics = outcome.metrics if isinstance(outcome, Reading) else {}
         numbers = {m: v for m, v in metrics.items() if isinstance(v, float)}

@@ -123,8 +123,11 @@ def _memory(health: Health) -> dict[str, Any]:
 def usages(store: Store) -> dict[str, Usage]:
     """Every SIM's present month as it was last written."""
     rows = store.read_sync(lambda s: s.scalars(select(SimUsageRow).order_by(SimUsageRow.month)).all())
-    names = Usage.__slots__
-    return {row.sim: Usage(**{name: getattr(row, name) for name in names}) for row in rows}
+    return {row.sim: usage_of(row) for row in rows}
+
+
+def usage_of(row: SimUsageRow) -> Usage:
+    return Usage(**{name: getattr(row, name) for name in Usage.__slots__})
 
 
 def _usage_row(usage: Usage) -> SimUsageRow:

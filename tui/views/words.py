@@ -69,8 +69,12 @@ FAULTS: Mapping[str, str] = {
     "flapping": N_("comes and goes"),
     "timer": N_("off by timer"),
     "critical": N_("critical"),
+    "heading_over": N_("will not last the month"),
+    "near": N_("nearly used up"),
+    "over": N_("used up"),
 }
-"""What a state is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange answer."""
+"""What a state or an alarm is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange
+answer, a line that a SIM's use has crossed."""
 
 RESULTS: Mapping[str, str] = {
     "heard": N_("heard"),
