@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui.methods import DeviceRow, EventRow, Method, Nothing
+from tui.methods import DeviceRow, EventRow, Method, Nothing, Problem, Silenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class AlarmRow:
-    """``state``: open, acknowledged, repair (quiet until ``quiet_until``) or over. ``cause``: faults, where any."""
+    """``state``: open, acknowledged, repair (quiet until ``quiet_until``) or over. ``cause``: faults, where any.
+
+    ``forbidden``: why the caller may not act on it; empty if they may.
+    """
 
     id: str
     subject: str
@@ -47,13 +50,19 @@ class AlarmRow:
     comment: str
     quiet_until: int
     cleared: int
+    forbidden: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmRows:
-    """Open ones first, the oldest first; then those that are over, the latest first."""
+    """Open ones first, the oldest first; then those that are over, the latest first.
+
+    ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day.
+    """
 
     alarms: tuple[AlarmRow, ...]
+    silenced: tuple[Silenced, ...] = ()
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,23 @@ class Repair:
     part: str
     who: str
     until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Let nothing be heard from a cluster until ``until``; ``who`` and ``part`` open its repair order as well."""
+
+    device: str
+    until: int
+    reason: str
+    who: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsilence:
+    device: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +168,15 @@ class Device:
     repairs: tuple[RepairRow, ...]
     usage: tuple[UsageRow, ...]
     events: tuple[EventRow, ...]
+    silenced: tuple[Silenced, ...] = ()
+    now: int = 0
 
 
 ALARMS = Method("alarms", Alarms, AlarmRows)
 ACKNOWLEDGE = Method("acknowledge", Acknowledge, AlarmRow)
 REPAIR = Method("repair", Repair, RepairRow)
 MENDED = Method("mended", DeviceId, Nothing)
+SILENCE = Method("silence", Silence, Silenced)
+UNSILENCE = Method("unsilence", Unsilence, Nothing)
 MAINTAIN = Method("maintain", Maintain, Maintained)
 DEVICE = Method("device", DeviceId, Device)

@@ -3,21 +3,21 @@ own area; reading is free."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from audio.muting import Mended, Mute, Silencing
+from audio.playout import Refusals, Stopped
 from inventory.diagnostics import Diagnostic, Place
-from inventory.model import Device, DeviceId, Person, Role, Sim, Tier
+from inventory.model import Device, DeviceId, DeviceKind, Person, Role, Sim
 from inventory.select import Selection, parse
 from nms.alarm_store import (
     Repair,
     acknowledge,
-    close_repair,
     open_alarms,
     open_maintenance,
     open_repair,
@@ -27,19 +27,10 @@ from nms.alarm_store import (
 from nms.alarms import Alarm
 from nms.i18n import N_
 from nms.journal import audit, recent
-from nms.monitor.cellular import Usage, spending
 from nms.monitor.health import Window
-from nms.monitor.windows import planned
-from nms.store import (
-    DeviceStateRow,
-    MaintenanceRow,
-    RepairRow,
-    SimUsageRow,
-    Store,
-    from_milliseconds,
-    to_milliseconds,
-)
+from nms.store import DeviceStateRow, Store, from_milliseconds, to_milliseconds
 from tui import alarm_methods as a
+from tui import alarm_rows as rows
 from tui import methods as m
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row
@@ -48,12 +39,27 @@ if TYPE_CHECKING:
     from nms.monitor.loop import Snapshot
 
 EVENTS_SHOWN = 20
-MONTHS_SHOWN = 3
-MOST_CALLS = 50
+EXPIRED_SHOWN = timedelta(days=1)
+"""How long a silence that its date has ended is told."""
+
+
+class Muting(Protocol):
+    """See ``audio.playout.Playout``."""
+
+    async def mute(self, person: Person, order: Silencing, *, uid: int) -> Stopped | Refusals: ...
+
+    async def unmute(self, person: Person, device: str, reason: str, *, uid: int) -> Stopped | Refusals: ...
+
+    async def mended(self, person: Person, device: str, *, uid: int) -> Mended: ...
+
+    async def mutes(self, since: datetime | None = None) -> tuple[Mute, ...]: ...
 
 
 class AlarmService:
-    """``where``: the places of today; ``latest``: the fleet as last known; ``playing``: the bulletin by device."""
+    """``where``: the places of today; ``latest``: the fleet as last known; ``playing``: the bulletin by device.
+
+    ``muting`` silences clusters.
+    """
 
     def __init__(
         self,
@@ -62,12 +68,14 @@ class AlarmService:
         latest: Callable[[], Snapshot | None],
         playing: Callable[[], Awaitable[Mapping[str, str]]],
         store: Store,
+        muting: Muting,
     ) -> None:
         self._where = where
         self._clock = clock
         self._latest = latest
         self._playing = playing
         self._store = store
+        self._muting = muting
 
     def handlers(self) -> dict[str, Handler]:
         """Every method of ``tui.alarm_methods`` by its name."""
@@ -76,6 +84,8 @@ class AlarmService:
             (a.ACKNOWLEDGE, self.acknowledge),
             (a.REPAIR, self.repair),
             (a.MENDED, self.mended),
+            (a.SILENCE, self.silence),
+            (a.UNSILENCE, self.unsilence),
             (a.MAINTAIN, self.maintain),
             (a.DEVICE, self.device),
         )
@@ -83,7 +93,7 @@ class AlarmService:
 
     # -- what is
 
-    async def alarms(self, _: Caller, params: a.Alarms) -> a.AlarmRows:
+    async def alarms(self, caller: Caller, params: a.Alarms) -> a.AlarmRows:
         places, now = self._where(), self._clock()
         meant = self._selected(places, params.selection) if params.selection else None
 
@@ -92,15 +102,33 @@ class AlarmService:
             return [*((alarm, None) for alarm in open_alarms(session)), *past]
 
         found = await self._store.read(query)
-        rows = tuple(_row(places, alarm, ended, now) for alarm, ended in found)
-        return a.AlarmRows(tuple(r for r in rows if meant is None or meant & {r.subject, *r.devices}))
+        told = (
+            rows.alarm_row(places, x, ended, now, _forbidden(places, caller, rows.alarm_devices(places, x)))
+            for x, ended in found
+        )
+        silenced = await self._silenced(places, caller, now)
+        return a.AlarmRows(
+            tuple(r for r in told if meant is None or meant & {r.subject, *r.devices}),
+            tuple(r for r in silenced if meant is None or r.device in meant),
+            to_milliseconds(now),
+        )
 
-    async def device(self, _: Caller, params: a.DeviceId) -> a.Device:
+    async def _silenced(self, places: Places, caller: Caller, now: datetime) -> tuple[m.Silenced, ...]:
+        mutes = rows.silenced_now(await self._muting.mutes(now - EXPIRED_SHOWN), now)
+        known = ((mute, places.devices.get(DeviceId(mute.device))) for mute in mutes)
+        return tuple(
+            rows.silenced_row(places, mute, _forbidden(places, caller, [device] if device else []))
+            for mute, device in known
+        )
+
+    async def device(self, caller: Caller, params: a.DeviceId) -> a.Device:
         places, now = self._where(), self._clock()
         device = self._known(places, params.device)
         playing = (await self._playing()).get(device.id, "")
-        paying = device.sim or _sim(places.devices.get(device.uplink) if device.uplink else None)
-        return await self._store.read(lambda s: self._told(s, places, device, paying, playing, now))
+        paying = device.sim or rows.sim_of(places.devices.get(device.uplink) if device.uplink else None)
+        silenced = tuple(r for r in await self._silenced(places, caller, now) if r.device == device.id)
+        found = await self._store.read(lambda s: self._told(s, places, device, paying, playing, now))
+        return replace(found, silenced=silenced, now=to_milliseconds(now))
 
     def _told(
         self, session: Session, places: Places, device: Device, sim: Sim | None, playing: str, now: datetime
@@ -123,10 +151,10 @@ class AlarmService:
             in_service=device.in_service.isoformat(),
             cell=(health.cell or "") if health else "",
             read=to_milliseconds(read) if read else 0,
-            work=tuple(_works(session, places, device.id, now)),
-            alarms=tuple(_row(places, alarm, ended, now) for alarm, ended in alarms),
-            repairs=tuple(_repair(row) for row in repairs(session, device.id)),
-            usage=tuple(_usages(session, sim, now)),
+            work=tuple(rows.works(session, places, device.id, now)),
+            alarms=tuple(rows.alarm_row(places, alarm, ended, now) for alarm, ended in alarms),
+            repairs=tuple(rows.repair_row(row) for row in repairs(session, device.id)),
+            usage=tuple(rows.usages(session, sim, now)),
             events=tuple(
                 m.EventRow(e.id, to_milliseconds(e.at), e.subject, str(e.kind), e.from_, e.to, e.cause)
                 for e in recent(session, EVENTS_SHOWN, device.id)
@@ -138,7 +166,7 @@ class AlarmService:
     async def acknowledge(self, caller: Caller, params: a.Acknowledge) -> a.AlarmRow:
         person, places, now = caller.known(), self._where(), self._clock()
         alarm = self._meant(await self._store.read(open_alarms), params.alarm)
-        self._may(places, person, _devices(places, alarm))
+        _may(places, caller, rows.alarm_devices(places, alarm))
 
         def act(session: Session) -> Alarm | None:
             taken = acknowledge(session, alarm.id, person.id, params.comment, now)
@@ -150,12 +178,12 @@ class AlarmService:
         taken = await self._store.write(act)
         if taken is None:
             raise _no_alarm(params.alarm)
-        return _row(places, taken, None, now)
+        return rows.alarm_row(places, taken, None, now)
 
     async def repair(self, caller: Caller, params: a.Repair) -> a.RepairRow:
         person, places, now = caller.known(), self._where(), self._clock()
         device = self._known(places, params.device)
-        self._may(places, person, [device])
+        _may(places, caller, [device])
         until = self._later(params.until, now)
 
         def act(session: Session) -> a.RepairRow:
@@ -163,30 +191,46 @@ class AlarmService:
             number = open_repair(session, order, person.id, now)
             data = {"part": params.part, "who": params.who, "until": until.isoformat()}
             audit(session, now, person.id, caller.uid, "device.repair", device.id, data)
-            return next(_repair(row) for row in repairs(session, device.id) if row.id == number)
+            return next(rows.repair_row(row) for row in repairs(session, device.id) if row.id == number)
 
         return await self._store.write(act)
 
     async def mended(self, caller: Caller, params: a.DeviceId) -> m.Nothing:
-        person, places, now = caller.known(), self._where(), self._clock()
+        person, places = caller.known(), self._where()
         device = self._known(places, params.device)
-        self._may(places, person, [device])
-
-        def act(session: Session) -> bool:
-            closed = close_repair(session, device.id, person.id, now)
-            if closed:
-                audit(session, now, person.id, caller.uid, "device.mended", device.id, {})
-            return closed
-
-        if not await self._store.write(act):
+        _may(places, caller, [device])
+        if not (await self._muting.mended(person, device.id, uid=caller.uid)).closed:
             message, fix = N_("'{device}' has no open repair order"), N_("open one with: loa repair {device} …")
             raise _refused("MON053", message, fix, device=device.id)
+        return m.Nothing()
+
+    async def silence(self, caller: Caller, params: a.Silence) -> m.Silenced:
+        person, places = caller.known(), self._where()
+        device = self._known(places, params.device)
+        _may(places, caller, [device])
+        if device.kind is not DeviceKind.LOUDSPEAKER:
+            message, fix = N_("'{device}' is no loudspeaker cluster"), N_("only what has a sound is silenced")
+            raise _refused("MON056", message, fix, device=device.id)
+        if bool(params.who.strip()) != bool(params.part.strip()):
+            message, fix = N_("a repair order names who mends and which part"), N_("give both, or neither")
+            raise _refused("MON057", message, fix)
+        until = from_milliseconds(params.until)
+        order = Silencing(device.id, until, params.reason, params.who.strip(), params.part.strip())
+        _done(await self._muting.mute(person, order, uid=caller.uid))
+        mute = next(x for x in await self._muting.mutes() if x.device == device.id)
+        return rows.silenced_row(places, mute)
+
+    async def unsilence(self, caller: Caller, params: a.Unsilence) -> m.Nothing:
+        person, places = caller.known(), self._where()
+        device = self._known(places, params.device)
+        _may(places, caller, [device])
+        _done(await self._muting.unmute(person, device.id, params.reason, uid=caller.uid))
         return m.Nothing()
 
     async def maintain(self, caller: Caller, params: a.Maintain) -> a.Maintained:
         person, places, now = caller.known(), self._where(), self._clock()
         devices = self._selected(places, params.selection)
-        self._may(places, person, [places.devices[DeviceId(d)] for d in devices])
+        _may(places, caller, [places.devices[DeviceId(d)] for d in devices])
         until = self._later(params.until, now)
         start = max(now, from_milliseconds(params.start))
         if until <= start:
@@ -230,22 +274,39 @@ class AlarmService:
             raise _no_alarm(name)
         return found[0]
 
-    def _may(self, places: Places, person: Person, devices: Iterable[Device]) -> None:
-        """Refuses whoever is no operator or technician of an area in which all this lies; the hub is the province's."""
-        able = Role.OPERATOR in person.roles or Role.TECHNICIAN in person.roles
-        chains = [places.chains[d.id] for d in devices] or [(places.network.province,)]
-        outside = next((chain for chain in chains if not able or person.area not in chain), None)
-        if outside is not None:
-            unit = places.network.units.get(outside[0]) if outside else None
-            message = N_("{person} is no operator or technician for {unit}")
-            fix = N_("ask one of the area, or correct roles and area in people.yaml")
-            raise _refused("MON051", message, fix, person=person.name, unit=unit.name if unit else "")
-
     def _later(self, until: int, now: datetime) -> datetime:
         end = from_milliseconds(until)
         if end <= now:
             raise _ended(end)
         return end
+
+
+def _may(places: Places, caller: Caller, devices: Iterable[Device]) -> None:
+    """Refuses whoever is no operator or technician of an area in which all this lies; the hub is the province's."""
+    problems = _forbidden(places, caller, devices)
+    if problems:
+        raise Refusal(*problems)
+
+
+def _forbidden(places: Places, caller: Caller, devices: Iterable[Device]) -> tuple[m.Problem, ...]:
+    try:
+        person = caller.known()
+    except Refusal as refusal:
+        return refusal.problems
+    able = Role.OPERATOR in person.roles or Role.TECHNICIAN in person.roles
+    chains = [places.chains[d.id] for d in devices] or [(places.network.province,)]
+    outside = next((chain for chain in chains if not able or person.area not in chain), None)
+    if outside is None:
+        return ()
+    unit = places.network.units.get(outside[0]) if outside else None
+    message = N_("{person} is no operator or technician for {unit}")
+    fix = N_("ask one of the area, or correct roles and area in people.yaml")
+    return _refused("MON051", message, fix, person=person.name, unit=unit.name if unit else "").problems
+
+
+def _done(outcome: Stopped | Refusals) -> None:
+    if isinstance(outcome, tuple):
+        raise refuse(outcome)
 
 
 def _refused(code: str, message: str, fix: str, **fields: str) -> Refusal:
@@ -260,85 +321,3 @@ def _no_alarm(name: str) -> Refusal:
 def _ended(end: datetime) -> Refusal:
     message = N_("{until} has passed, or comes before the beginning")
     return _refused("MON055", message, N_("give a later time"), until=end.isoformat(timespec="minutes"))
-
-
-def _sim(device: Device | None) -> Sim | None:
-    return device.sim if device is not None else None
-
-
-def _devices(places: Places, alarm: Alarm) -> list[Device]:
-    """The devices that an alarm is about or explains, as far as they are in use."""
-    names = dict.fromkeys((alarm.subject, *alarm.affected))
-    return [found for name in names if (found := places.devices.get(DeviceId(name))) is not None]
-
-
-def _row(places: Places, alarm: Alarm, ended: datetime | None, now: datetime) -> a.AlarmRow:
-    devices = _devices(places, alarm)
-    quiet = alarm.quiet_until is not None and alarm.quiet_until > now
-    state = "over" if ended else "repair" if quiet else "acknowledged" if alarm.acknowledged else "open"
-    return a.AlarmRow(
-        id=alarm.id,
-        subject=alarm.subject,
-        kind=str(alarm.kind),
-        state=state,
-        opened=to_milliseconds(alarm.opened),
-        since=to_milliseconds(alarm.since),
-        cause=alarm.cause,
-        devices=alarm.affected,
-        communes=tuple(sorted({places.tier_of(d.id, Tier.COMMUNE) for d in devices})),
-        calls=_calls(places, devices),
-        acknowledged=_ms(alarm.acknowledged),
-        by=alarm.by,
-        comment=alarm.comment,
-        quiet_until=_ms(alarm.quiet_until),
-        cleared=_ms(ended),
-    )
-
-
-def _calls(places: Places, devices: Iterable[Device]) -> tuple[a.Call, ...]:
-    """Whom to call, hamlet by hamlet, where most is lost first."""
-    listed = [d for d in devices if d.hamlet is not None]
-    counts = Counter(d.hamlet for d in listed)
-    first = {d.hamlet: d for d in reversed(listed)}
-    ordered = sorted(first.values(), key=lambda d: (-counts[d.hamlet], d.id))
-    return tuple(
-        a.Call(places.hamlet(d), places.tier_of(d.id, Tier.COMMUNE), counts[d.hamlet], places.contact(d))
-        for d in ordered[:MOST_CALLS]
-    )
-
-
-def _ms(at: datetime | None) -> int:
-    return to_milliseconds(at) if at is not None else 0
-
-
-def _repair(row: RepairRow) -> a.RepairRow:
-    return a.RepairRow(
-        id=row.id,
-        device=row.device,
-        who=row.who,
-        part=row.part,
-        opened=to_milliseconds(row.opened),
-        opened_by=row.opened_by,
-        until=to_milliseconds(row.until),
-        closed=_ms(row.closed),
-        closed_by=row.closed_by,
-    )
-
-
-def _works(session: Session, places: Places, device: DeviceId, now: datetime) -> Iterable[a.WorkRow]:
-    """Planned work that has not ended, from the inventory and from people."""
-    opened = session.scalars(select(MaintenanceRow).where(MaintenanceRow.until > now).order_by(MaintenanceRow.from_))
-    windows = [Window(row.from_, row.until, row.reason) for row in opened if device in row.devices]
-    windows += [w for w in planned(places.network, places.on).get(device, ()) if w.end > now]
-    return (a.WorkRow(to_milliseconds(w.start), to_milliseconds(w.end), w.reason) for w in windows)
-
-
-def _usages(session: Session, sim: Sim | None, now: datetime) -> Iterable[a.UsageRow]:
-    """The SIM's latest months, the latest first."""
-    if sim is None:
-        return
-    query = select(SimUsageRow).where(SimUsageRow.sim == (sim.iccid or sim.number)).order_by(SimUsageRow.month.desc())
-    for row in session.scalars(query.limit(MONTHS_SHOWN)):
-        usage = Usage(**{name: getattr(row, name) for name in Usage.__slots__})
-        spent = spending(usage, sim.plan, now)
-        yield a.UsageRow(usage.month, spent.used, spent.quota, spent.forecast, str(spent.level), usage.without_s)

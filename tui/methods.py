@@ -117,6 +117,16 @@ class BulletinRows:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmCounts:
+    """``open`` alarms, those of them that nobody has taken on or that wait for a repair, and silenced clusters."""
+
+    open: int = 0
+    unacknowledged: int = 0
+    repair: int = 0
+    silenced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The province at a glance; ``sweep`` is None before the first one.
 
@@ -130,6 +140,7 @@ class Overview:
     sweep: SweepRow | None
     broker: bool
     hub: tuple[str, ...] = ()
+    alarms: AlarmCounts = AlarmCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +211,29 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """A cluster on which ``by`` lets nothing be heard from ``since`` to ``until``, no emergency either.
+
+    ``expired``: that date has passed. ``forbidden``: why the caller may not change it; empty if they may.
+    """
+
+    device: str
+    commune: str
+    hamlet: str
+    contact: str
+    since: int
+    until: int
+    by: str
+    reason: str
+    expired: bool = False
+    forbidden: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """Who would hear it: loudspeakers addressed, how many of them are lost now, and where; ``problems`` forbid it.
 
-    ``area`` is the audience's name, which an emergency's author must type.
+    ``area`` is the audience's name, which an emergency's author must type; ``silenced`` will not hear.
     """
 
     area: str
@@ -211,6 +241,7 @@ class Preview:
     lost: int
     communes: tuple[str, ...]
     problems: tuple[Problem, ...]
+    silenced: tuple[Silenced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +259,12 @@ class BulletinId:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The exact bytes (base64) that the approver signs, and what they say in short."""
+    """The exact bytes (base64) that the approver signs, what they say in short, and who will not hear it."""
 
     row: BulletinRow
     version: int
     body: str
+    silenced: tuple[Silenced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +305,34 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """End the stops in ``selection``: those of one bulletin or, with none named, all of them."""
+
+    selection: str
+    reason: str
+    bulletin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRow:
+    """A stop that goes on because it reaches further than the selection, or is a higher unit's (``issuer``, a name)."""
+
+    place: str
+    issuer: str
+    until: int
+    bulletin: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    targets: tuple[str, ...]
+    standing: tuple[StopRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One addressed loudspeaker: ``result`` of its receipt or ``waiting``; ``latency`` in ms after its due start."""
+    """One addressed loudspeaker: ``result`` of its receipt, silenced or waiting; ``latency`` in ms after it was due."""
 
     device: str
     commune: str
@@ -332,6 +390,7 @@ BODY = Method("body", BulletinId, Body)
 APPROVE = Method("approve", Approve, Approved)
 RETURN = Method("return", Return, Nothing)
 STOP = Method("stop", Stop, Stopped)
+RESUME = Method("resume", Resume, Resumed)
 ALL_CLEAR = Method("all_clear", BulletinId, Stopped)
 REPORT = Method("report", BulletinId, Report)
 AS_RUN = Method("as_run", Since, AsRunLog)

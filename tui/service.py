@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
-from audio.documents import BulletinClass
-from audio.playout import BulletinView, Playout
+from audio.documents import Audience, Bulletin, BulletinClass, decode
+from audio.playout import Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
 from inventory.diagnostics import Diagnostic
@@ -24,7 +23,9 @@ from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
 from tui import methods as m
+from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
+from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 WATCH_EVERY = 1.0
 BULLETINS_SHOWN = 30
 AS_RUN_MOST = 20_000
-MAX_AUDIO = 64 * 1024 * 1024
 
 
 class HubService:
@@ -79,13 +79,16 @@ class HubService:
             (m.APPROVE, self.approve),
             (m.RETURN, self.give_back),
             (m.STOP, self.stop),
+            (m.RESUME, self.resume),
             (m.ALL_CLEAR, self.all_clear),
             (m.REPORT, self.report),
             (m.AS_RUN, self.as_run),
         )
         found = {method.name: Handler(method, answer=answer) for method, answer in answers}
         found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
-        alarms = AlarmService(self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store)
+        alarms = AlarmService(
+            self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
+        )
         return found | alarms.handlers()
 
     # -- what is
@@ -104,18 +107,20 @@ class HubService:
         )
 
     async def overview(self, _: Caller, __: m.Nothing) -> m.Overview:
-        places, snapshot = self._where(), self._monitor.latest
+        places, snapshot, now = self._where(), self._monitor.latest, self._clock()
         playing = await self._playing()
+        silenced = len(await self._playout.mutes())
         states = {d: str(h.state) for d, h in snapshot.healths.items()} if snapshot else {}
         views = await self._playout.bulletins()
         return m.Overview(
-            now=to_milliseconds(self._clock()),
+            now=to_milliseconds(now),
             units=unit_rows(places, states, playing),
             causes=self._causes(places),
-            bulletins=tuple(_bulletin(v) for v in views[:BULLETINS_SHOWN]),
-            sweep=_sweep(snapshot),
+            bulletins=tuple(bulletin_row(v) for v in views[:BULLETINS_SHOWN]),
+            sweep=sweep_row(snapshot),
             broker=self._broker.connected,
             hub=tuple(f"{kind}:{t.detail}" for kind, t in self._troubles().items() if t.present),
+            alarms=await self._store.read(lambda s: counts(s, now, silenced)),
         )
 
     async def watch(self, caller: Caller, nothing: m.Nothing) -> AsyncIterator[m.Overview]:
@@ -153,14 +158,15 @@ class HubService:
     # -- bulletins
 
     async def bulletins(self, _: Caller, __: m.Nothing) -> m.BulletinRows:
-        return m.BulletinRows(tuple(_bulletin(v) for v in await self._playout.bulletins()))
+        return m.BulletinRows(tuple(bulletin_row(v) for v in await self._playout.bulletins()))
 
     async def preview(self, caller: Caller, push: m.Push) -> m.Preview:
         places, snapshot = self._where(), self._monitor.latest
         draft = self._draft(caller, push, None)
         problems = rules.checks(places.network, places.on, draft, self._clock())
         audience = rules.audience_of(places.network, places.on, draft.audience)
-        meant = rules.addressed(places.network, places.on, audience) if not isinstance(audience, tuple) else ()
+        known = audience if isinstance(audience, Audience) else Audience()
+        meant = rules.addressed(places.network, places.on, known)
         lost = [
             d
             for d in meant
@@ -170,28 +176,30 @@ class HubService:
         # a form is checked while it is being filled in: what is still empty is no mistake yet
         shown = [d for d in problems if d.code not in _UNFINISHED]
         return m.Preview(
-            area=_area(places.network, draft.audience, draft.origin),
+            area=area_name(places.network, draft.audience, draft.origin),
             devices=len(meant),
             lost=len(lost),
             communes=tuple(communes),
             problems=refuse(tuple(shown)).problems,
+            silenced=await self._unheard(known),
         )
 
     async def submit(self, caller: Caller, push: m.Push) -> m.Submitted:
         person = caller.known()
         with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
-            draft = self._draft(caller, push, _audio(push, Path(folder)))
+            draft = self._draft(caller, push, audio_file(push, Path(folder)))
             made = _done(await self._playout.submit(person, draft, uid=caller.uid))
         return m.Submitted(made.bulletin, made.content.duration_ms, made.content.lufs, made.content.source)
 
     async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
         data = _done(await self._playout.body(params.bulletin))
         row = await self._row(params.bulletin)
-        return m.Body(row, 1, base64.b64encode(data).decode())
+        silenced = await self._unheard(decode(Bulletin, data).audience)
+        return m.Body(row, 1, base64.b64encode(data).decode(), silenced)
 
     async def approve(self, caller: Caller, params: m.Approve) -> m.Approved:
         person = caller.known()
-        signed = _decoded(params.signed)
+        signed = decoded(params.signed)
         done = _done(await self._playout.approve(person, params.bulletin, signed, uid=caller.uid))
         return m.Approved(done.starts, done.homeless)
 
@@ -208,6 +216,15 @@ class HubService:
         )
         return m.Stopped(_done(done).targets)
 
+    async def resume(self, caller: Caller, params: m.Resume) -> m.Resumed:
+        person, bulletin = caller.known(), params.bulletin or None
+        done = _done(await self._playout.resume(person, params.selection, bulletin, params.reason, uid=caller.uid))
+        units = self._where().network.units
+        standing = tuple(
+            m.StopRow(s.place, units[UnitId(s.issuer)].name, s.until, s.bulletin, s.reason) for s in done.standing
+        )
+        return m.Resumed(done.targets, standing)
+
     async def all_clear(self, caller: Caller, params: m.BulletinId) -> m.Stopped:
         done = await self._playout.all_clear(caller.known(), params.bulletin, uid=caller.uid)
         return m.Stopped(_done(done).targets)
@@ -222,7 +239,7 @@ class HubService:
         def query(session: Session) -> tuple[m.AsRun, ...]:
             wanted = select(ReceiptRow).where(ReceiptRow.received >= from_milliseconds(params.at))
             rows = session.scalars(wanted.order_by(ReceiptRow.started, ReceiptRow.id).limit(AS_RUN_MOST))
-            return tuple(_as_run(row) for row in rows)
+            return tuple(as_run_row(row) for row in rows)
 
         return m.AsRunLog(await self._store.read(query))
 
@@ -254,8 +271,15 @@ class HubService:
             rows.append(m.CauseRow(cause.key, str(cause.kind), to_milliseconds(since), cause.affected, tuple(communes)))
         return tuple(rows)
 
+    async def _unheard(self, audience: Audience) -> tuple[m.Silenced, ...]:
+        """Who is addressed and will not hear, because somebody silenced the cluster."""
+        places = self._where()
+        meant = {d.id for d in rules.addressed(places.network, places.on, audience)}
+        mutes = await self._playout.mutes()
+        return tuple(silenced_row(places, mute) for mute in mutes if mute.device in meant)
+
     async def _row(self, bulletin: str) -> m.BulletinRow:
-        return next(_bulletin(v) for v in await self._playout.bulletins() if v.id == bulletin)
+        return next(bulletin_row(v) for v in await self._playout.bulletins() if v.id == bulletin)
 
     def _outcome(self, outcome: Outcome) -> m.ReportRow:
         places = self._where()
@@ -290,8 +314,8 @@ class HubService:
             audience=push.audience or f"{tier}={push.origin}",
             text=push.text,
             audio=audio,
-            valid_from=_moment(push.valid_from),
-            valid_until=_moment(push.valid_until),
+            valid_from=moment(push.valid_from),
+            valid_until=moment(push.valid_until),
             play_now=push.play_now,
             repeats=push.repeats,
             volume=push.volume,
@@ -308,81 +332,3 @@ def _done(outcome: Any) -> Any:
     if isinstance(outcome, tuple) and outcome and isinstance(outcome[0], Diagnostic):
         raise refuse(outcome)
     return outcome
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise Refusal(
-            m.Problem("CFG102", "the request does not fit: {detail}", "use the hub's own version", {"detail": "base64"})
-        ) from None
-
-
-def _audio(push: m.Push, folder: Path) -> Path | None:
-    """The uploaded recording as a file of the hub's own; its name is only a name."""
-    if not push.audio:
-        return None
-    data = _decoded(push.audio)
-    if len(data) > MAX_AUDIO:
-        raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
-    path = folder / (Path(push.audio_name).name or "recording")
-    path.write_bytes(data)
-    return path
-
-
-def _moment(milliseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
-
-
-def _area(network: Network, audience: str, origin: UnitId) -> str:
-    """The audience's own name: the one unit it names, else the origin's; without its type word."""
-    selection = parse(audience, network)
-    units = selection.units if isinstance(selection, Selection) else None
-    unit = network.units.get(units[0] if units and len(units) == 1 else origin)
-    return (unit.aliases[0] if unit.aliases else unit.name) if unit else ""
-
-
-def _bulletin(view: BulletinView) -> m.BulletinRow:
-    return m.BulletinRow(
-        id=view.id,
-        title=view.title,
-        cls=view.cls,
-        tier=view.tier,
-        origin=view.origin,
-        author=view.author,
-        state=str(view.state),
-        audience=view.audience,
-        created=view.created,
-        valid_until=view.valid_until,
-        duration=view.duration,
-        heard=view.heard,
-        expected=view.expected,
-    )
-
-
-def _sweep(snapshot: Any) -> m.SweepRow | None:
-    if snapshot is None:
-        return None
-    stats = snapshot.stats
-    return m.SweepRow(
-        to_milliseconds(snapshot.at), stats.seconds, stats.targets, stats.answered, stats.refused, stats.dropped
-    )
-
-
-def _as_run(row: ReceiptRow) -> m.AsRun:
-    started, ended = row.started or row.received, row.ended or row.received
-    return m.AsRun(
-        id=row.id,
-        device=row.device,
-        bulletin=row.bulletin,
-        airing=row.airing,
-        repeat=row.repeat,
-        content=row.content or "",
-        started=to_milliseconds(started),
-        ended=to_milliseconds(ended),
-        offset=row.offset_ms,
-        result=row.result,
-        reason=row.reason,
-        level=row.lufs,
-    )

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audio.broker import Broker
+from audio.documents import Now, decode
+from audio.envelope import Opened, parse
+from audio.library import Library
+from audio.playout import Playout
 from inventory.model import (
     Contact,
     Device,
@@ -103,6 +112,7 @@ class Desk:
     places: Places = field(default_factory=lambda: Places(network(), ON))
     healths: dict[DeviceId, Health] = field(default_factory=dict)
     outcomes: dict[DeviceId, Outcome] = field(default_factory=dict)
+    broker: Broker = field(default_factory=lambda: Broker("127.0.0.1", 1))
 
     def service(self) -> AlarmService:
         asked = dict.fromkeys(self.outcomes, NOW - timedelta(seconds=40))
@@ -111,7 +121,22 @@ class Desk:
         async def playing() -> Mapping[str, str]:
             return {FIRST: "b1"}
 
-        return AlarmService(lambda: self.places, lambda: NOW, lambda: latest, playing, self.store)
+        return AlarmService(lambda: self.places, lambda: NOW, lambda: latest, playing, self.store, self.playout())
+
+    def playout(self) -> Playout:
+        """The real one, to whose broker nobody listens."""
+        key, folder = Ed25519PrivateKey.generate(), Path(tempfile.gettempdir())
+        clock, broker = (lambda: NOW), self.broker
+        return Playout(self.store, lambda: self.places.network, broker, key, "hub", clock, {}, Library(folder))
+
+    def documents(self) -> dict[str, list[str]]:
+        """What the stops name, by topic, in what was published last."""
+        found = {}
+        for topic, frame in self.broker.retained.items():
+            opened = parse(frame)
+            assert isinstance(opened, Opened)
+            found[topic] = [entry.bulletin for entry in decode(Now, opened.body).entries]
+        return found
 
     def caller(self, name: str) -> Caller:
         return Caller(1000, name, self.places.network.people.get(PersonId(name)))

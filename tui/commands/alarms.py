@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-
 import click
 
-from nms.i18n import N_, VIETNAM
+from nms.i18n import N_
 from tui.alarm_methods import (
     ACKNOWLEDGE,
     ALARMS,
@@ -14,16 +12,20 @@ from tui.alarm_methods import (
     MAINTAIN,
     MENDED,
     REPAIR,
+    SILENCE,
+    UNSILENCE,
     Acknowledge,
     Alarms,
     DeviceId,
     Maintain,
     Repair,
+    Silence,
+    Unsilence,
 )
 from tui.commands.context import UNREACHABLE, Session, emit_json, parse_time, session
 from tui.views import alarms
 from tui.views.device import device_document, device_lines
-from tui.views.times import milliseconds, shown
+from tui.views.times import milliseconds, read_end, shown
 
 LOST = ("down", "unreachable")
 
@@ -35,16 +37,20 @@ LOST = ("down", "unreachable")
 @click.pass_context
 def alarms_verb(ctx: click.Context, selection: tuple[str, ...], past: bool, as_json: bool) -> None:
     call = session(ctx)
-    rows = call.ask(ALARMS, Alarms(" ".join(selection), past)).alarms
+    answer = call.ask(ALARMS, Alarms(" ".join(selection), past))
+    rows = answer.alarms
     if as_json:
-        emit_json({"alarms": [alarms.alarm_json(row) for row in rows]})
+        silenced = [alarms.silenced_json(row) for row in answer.silenced]
+        emit_json({"alarms": [alarms.alarm_json(row) for row in rows], "silenced": silenced})
         return
     for row in rows:
         click.echo(alarms.alarm_line(row, call.translate))
         if row.state == "open":
             for line in alarms.call_lines(row, call.translate):
                 click.echo(line)
-    if not rows:
+    for muted in answer.silenced:
+        click.echo(alarms.silenced_line(muted, call.translate))
+    if not rows and not answer.silenced:
         call.say(N_("no alarms"))
 
 
@@ -93,6 +99,37 @@ def repair_verb(
         click.echo(f"{row.device}  {alarms.repair_line(row, call.translate)}")
 
 
+@click.command("silence", help=N_("Let nothing be heard from a cluster until it is mended: no emergency either."))
+@click.argument("device", metavar=N_("DEVICE"))
+@click.option("--until", required=True, metavar=N_("TIME"), help=N_("when it is heard again; of a date, its end"))
+@click.option("--reason", required=True, help=N_("why; goes on record"))
+@click.option("--repair", metavar=N_("WHO/PART"), help=N_("open a repair order too: who mends what"))
+@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
+@click.pass_context
+def silence_verb(ctx: click.Context, device: str, until: str, reason: str, repair: str | None, as_json: bool) -> None:
+    call = session(ctx)
+    who, _, part = (text.strip() for text in (repair or "").partition("/"))
+    if repair is not None and not (who and part):
+        raise click.UsageError(call.translate(N_("write --repair as WHO/PART, such as: --repair 'Lan/loa nén'")))
+    row = call.ask(SILENCE, Silence(device, _end(call, until), reason, who, part))
+    if as_json:
+        emit_json({"silenced": alarms.silenced_json(row)})
+        return
+    click.echo(alarms.silenced_line(row, call.translate))
+    for line in alarms.unheard_lines([row], call.translate):
+        click.echo(line)
+
+
+@click.command("unsilence", help=N_("Let a silenced cluster be heard again. Closing its repair order does it too."))
+@click.argument("device", metavar=N_("DEVICE"))
+@click.option("--reason", required=True, help=N_("why; goes on record"))
+@click.pass_context
+def unsilence_verb(ctx: click.Context, device: str, reason: str) -> None:
+    call = session(ctx)
+    call.ask(UNSILENCE, Unsilence(device, reason))
+    call.say(N_("{device} is no longer silenced"), device=device.upper())
+
+
 @click.command("maintenance", help=N_("Announce work on a selection: what is off meanwhile is not lost."))
 @click.argument("selection", nargs=-1, required=True, metavar=N_("SELECTION..."))
 @click.option("--until", required=True, metavar=N_("TIME"), help=N_("when everything is on again; of a date, its end"))
@@ -131,8 +168,8 @@ def device_verb(ctx: click.Context, device: str, as_json: bool) -> None:
 
 def _end(call: Session, text: str) -> int:
     """A time in Unix milliseconds; a date alone means its last moment, as in 'until 05/12'."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return milliseconds(parse_time(text, call.now(), call.translate))
-    return milliseconds(datetime.combine(day, datetime.min.time(), VIETNAM) + timedelta(days=1)) - 1
+    end = read_end(text, call.now())
+    if end is None:
+        message = N_("'{text}' is not a time such as 17:00, 05/12 or 17:00 05/12/2024")
+        raise click.UsageError(call.translate(message).format(text=text))
+    return milliseconds(end)

@@ -31,6 +31,7 @@ from tui.methods import (
     BULLETINS,
     PREVIEW,
     REPORT,
+    RESUME,
     RETURN,
     STOP,
     SUBMIT,
@@ -40,11 +41,13 @@ from tui.methods import (
     Nothing,
     Preview,
     Push,
+    Resume,
     Return,
+    Silenced,
     Since,
     Stop,
 )
-from tui.views import bulletins
+from tui.views import alarms, bulletins
 from tui.views.times import milliseconds, rfc3339, shown
 from tui.views.words import CLASSES
 
@@ -128,7 +131,15 @@ def push_verb(
 
 def _preview(call: Session, preview: Preview, as_json: bool) -> None:
     if as_json:
-        emit_json({"devices": preview.devices, "lost": preview.lost, "communes": preview.communes})
+        silenced = [alarms.silenced_json(row) for row in preview.silenced]
+        emit_json(
+            {
+                "devices": preview.devices,
+                "lost": preview.lost,
+                "communes": preview.communes,
+                "silenced": silenced,
+            }
+        )
     else:
         call.say(
             N_("{devices} clusters in {communes} communes, {lost} of them lost now"),
@@ -136,6 +147,7 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
             communes=len(preview.communes),
             lost=preview.lost,
         )
+        _unheard(call, preview.silenced)
     if preview.problems:
         show_problems(preview.problems, call.translate)
         raise click.exceptions.Exit(FAILED)
@@ -149,6 +161,7 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
 def approve_verb(ctx: click.Context, bulletin: str, yes: bool, as_json: bool) -> None:
     call = session(ctx)
     body = call.ask(BODY, BulletinId(bulletin))
+    _unheard(call, body.silenced)
     if not yes:
         _confirm(call, body)
     signed = _sign(call, body)
@@ -164,6 +177,11 @@ def approve_verb(ctx: click.Context, bulletin: str, yes: bool, as_json: bool) ->
     if approved.homeless:
         communes = ", ".join(approved.homeless)
         fail(call.translate(N_("no room within its validity in: {communes}")).format(communes=communes))
+
+
+def _unheard(call: Session, silenced: tuple[Silenced, ...]) -> None:
+    for line in alarms.unheard_lines(silenced, call.translate):
+        click.echo(line, err=True)
 
 
 def _confirm(call: Session, body: Body) -> None:
@@ -224,6 +242,20 @@ def stop_verb(
     until = milliseconds(parse_time(hold_until, call.now(), call.translate)) if hold_until else 0
     stopped = call.ask(STOP, Stop(" ".join(selection), bulletin, until, reason))
     call.say(N_("stopped in {targets}"), targets=", ".join(stopped.targets))
+
+
+@click.command("resume", help=N_("End the stops in an area before their time. What a stop cancelled stays cancelled."))
+@click.argument("selection", nargs=-1, required=True, metavar=N_("SELECTION..."))
+@click.option("--bulletin", default="", help=N_("only the stop of this one"))
+@click.option("--reason", required=True, help=N_("why; goes on record"))
+@click.pass_context
+def resume_verb(ctx: click.Context, selection: tuple[str, ...], bulletin: str, reason: str) -> None:
+    call = session(ctx)
+    resumed = call.ask(RESUME, Resume(" ".join(selection), reason, bulletin))
+    call.say(N_("no longer stopped in {targets}"), targets=", ".join(resumed.targets))
+    for row in resumed.standing:
+        message = N_("{place} stays stopped until {until} by {issuer}")
+        call.say(message, place=row.place, until=shown(row.until), issuer=row.issuer)
 
 
 @click.command("all-clear", help=N_("End an emergency: the area's programme goes on."))

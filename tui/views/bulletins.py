@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nms.i18n import N_, decimal
+from nms.i18n import N_, decimal, number
 from tui.methods import AsRun, BulletinRow, Report, ReportRow
 from tui.views.times import clock, rfc3339, shown
 from tui.views.words import BULLETIN_STATES, CLASSES, PLAYED, REASONS, RESULTS, TIERS, column
@@ -43,17 +43,20 @@ def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
 def report_lines(report: Report, translate: Translate) -> Iterator[str]:
     """How many heard it, how late it started, and everyone who did not, with whom to call."""
     row = report.row
-    heard = report.counts.get("heard", 0)
+    heard, silenced = report.counts.get("heard", 0), report.counts.get("silenced", 0)
     yield f"{row.title} ({translate(CLASSES[row.cls])}, {translate(BULLETIN_STATES.get(row.state, row.state))})"
     parts = [f"{translate(RESULTS[k])} {n}" for k, n in report.counts.items() if n and k in RESULTS]
     yield translate(N_("heard by {heard} of {expected} clusters")).format(heard=heard, expected=row.expected) + (
         f": {', '.join(parts)}" if parts else ""
     )
+    if silenced:
+        yield translate(N_("WILL NOT HEAR: {count} silenced clusters")).format(count=number(silenced))
     if report.latency_p50 is not None and report.latency_p99 is not None:
         yield translate(N_("start latency: median {p50} s, 99 % within {p99} s")).format(
             p50=decimal(report.latency_p50 / 1000, 3), p99=decimal(report.latency_p99 / 1000, 3)
         )
-    unheard = [r for r in report.devices if r.result != "heard"]
+    # who will not hear for sure stands first: somebody must call there
+    unheard = sorted((r for r in report.devices if r.result != "heard"), key=lambda r: r.result != "silenced")
     for device in unheard[:MAX_UNHEARD]:
         yield "  " + _unheard(device, translate)
     if len(unheard) > MAX_UNHEARD:
@@ -90,6 +93,7 @@ def report_json(report: Report) -> Mapping[str, Any]:
                 "reason": r.reason,
                 "started": rfc3339(r.started),
                 "latency_ms": r.latency,
+                "contact": r.contact,
             }
             for r in report.devices
         ],

@@ -7,7 +7,16 @@ from typing import Any
 
 from nms.i18n import N_, decimal
 from tui.alarm_methods import Device, UsageRow
-from tui.views.alarms import alarm_json, alarm_line, call_lines, repair_json, repair_line
+from tui.views.alarms import (
+    MUTED_SIGN,
+    alarm_json,
+    alarm_line,
+    call_lines,
+    repair_json,
+    repair_line,
+    silenced_json,
+    silenced_text,
+)
 from tui.views.status import device_json, device_line, event_line
 from tui.views.times import rfc3339, shown
 
@@ -19,6 +28,7 @@ MEGA = 1_000_000
 def device_lines(device: Device, translate: Translate) -> Iterator[str]:
     """The state first, then what is wrong and who mends it, then what it is, what it says, and what happened."""
     yield device_line(device.row, translate)
+    yield from _standing(device, translate)
     yield from (f"  {translate(label)}: {value}" for label, value in _facts(device) if value)
     yield from _part(translate(N_("Alarms")), _alarms(device, translate))
     yield from _part(translate(N_("Repair orders")), (repair_line(row, translate) for row in device.repairs))
@@ -44,6 +54,7 @@ def device_document(device: Device) -> Mapping[str, Any]:
         "cell": device.cell,
         "read": rfc3339(device.read),
         "maintenance": [{"from": rfc3339(w.start), "until": rfc3339(w.until), "reason": w.reason} for w in device.work],
+        "silenced": next((silenced_json(row) for row in device.silenced if not row.expired), None),
         "alarms": [alarm_json(row) for row in device.alarms],
         "repairs": [repair_json(row) for row in device.repairs],
         "usage": [
@@ -62,6 +73,19 @@ def device_document(device: Device) -> Mapping[str, Any]:
             for e in device.events
         ],
     }
+
+
+def _standing(device: Device, translate: Translate) -> Iterator[str]:
+    """What keeps it from being heard, being missed or being lost now: a silence, an open repair, work."""
+    for row in device.silenced:
+        yield f"  {' ' if row.expired else MUTED_SIGN} {silenced_text(row, translate)}"
+    for order in device.repairs:
+        if not order.closed:
+            yield f"  ⏸ {translate(N_('repair order'))}: {repair_line(order, translate)}"
+    for work in device.work:
+        if work.start <= device.now < work.until:
+            message = translate(N_("in maintenance until {until}: {reason}"))
+            yield f"  ⏸ {message.format(until=shown(work.until), reason=work.reason)}"
 
 
 def _facts(device: Device) -> Iterable[tuple[str, str]]:

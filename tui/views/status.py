@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nms.i18n import N_, decimal, number
-from tui.methods import CauseRow, DeviceRow, EventRow, Overview
+from tui.methods import AlarmCounts, CauseRow, DeviceRow, EventRow, Overview
 from tui.views.alarms import ALARMS
 from tui.views.times import clock, rfc3339, shown
 from tui.views.words import (
@@ -47,6 +47,7 @@ def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
     if not overview.broker:
         yield translate(N_("no connection to the broker: nothing new reaches the devices"))
     yield from (f"{SIGNS['down']} {text}" for text in hub_lines(overview, translate))
+    yield alarm_counts(overview.alarms, translate)
     for cause in overview.causes:
         yield f"{SIGNS['down']} {cause_line(cause, translate)}"
     for row in overview.units:
@@ -54,6 +55,19 @@ def overview_lines(overview: Overview, translate: Translate) -> Iterator[str]:
         if row.tier == "district" and lost:
             message = translate(N_("{name}: {lost} of {total} lost"))
             yield "  " + message.format(name=row.name, lost=lost, total=sum(row.states.values()))
+
+
+def alarm_counts(counts: AlarmCounts, translate: Translate) -> str:
+    """``Cảnh báo: 5, chưa tiếp nhận 3, chờ sửa chữa 1; 2 cụm loa đang khóa``."""
+    if not counts.open and not counts.silenced:
+        return translate(N_("no alarms"))
+    message = N_("Alarms: {open}, not acknowledged {unacknowledged}, in repair {repair}")
+    text = translate(message).format(
+        open=number(counts.open), unacknowledged=number(counts.unacknowledged), repair=number(counts.repair)
+    )
+    if counts.silenced:
+        text += "; " + translate(N_("{count} clusters silenced")).format(count=number(counts.silenced))
+    return text
 
 
 def hub_lines(overview: Overview, translate: Translate) -> Iterator[str]:
@@ -99,6 +113,12 @@ def overview_json(overview: Overview) -> Mapping[str, Any]:
         "at": rfc3339(overview.now),
         "states": totals(overview),
         "broker": overview.broker,
+        "alarms": {
+            "open": overview.alarms.open,
+            "unacknowledged": overview.alarms.unacknowledged,
+            "repair": overview.alarms.repair,
+            "silenced": overview.alarms.silenced,
+        },
         "hub": [dict(zip(("problem", "detail"), problem.split(":", 1), strict=True)) for problem in overview.hub],
         "sweep": sweep and {"at": rfc3339(sweep.at), "seconds": sweep.seconds, "answered": sweep.answered},
         "causes": [

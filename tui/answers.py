@@ -1,0 +1,96 @@
+"""The hub's values as the wire carries them, and the wire's as the hub takes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from audio.playout import BulletinView
+from inventory.model import Network, UnitId
+from inventory.select import Selection, parse
+from nms.store import ReceiptRow, to_milliseconds
+from tui import methods as m
+from tui.hub import Refusal
+
+MAX_AUDIO = 64 * 1024 * 1024
+
+
+def decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Refusal(
+            m.Problem("CFG102", "the request does not fit: {detail}", "use the hub's own version", {"detail": "base64"})
+        ) from None
+
+
+def audio_file(push: m.Push, folder: Path) -> Path | None:
+    """The uploaded recording as a file of the hub's own; its name is only a name."""
+    if not push.audio:
+        return None
+    data = decoded(push.audio)
+    if len(data) > MAX_AUDIO:
+        raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
+    path = folder / (Path(push.audio_name).name or "recording")
+    path.write_bytes(data)
+    return path
+
+
+def moment(milliseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+
+
+def area_name(network: Network, audience: str, origin: UnitId) -> str:
+    """The audience's own name: the one unit it names, else the origin's; without its type word."""
+    selection = parse(audience, network)
+    units = selection.units if isinstance(selection, Selection) else None
+    unit = network.units.get(units[0] if units and len(units) == 1 else origin)
+    return (unit.aliases[0] if unit.aliases else unit.name) if unit else ""
+
+
+def bulletin_row(view: BulletinView) -> m.BulletinRow:
+    return m.BulletinRow(
+        id=view.id,
+        title=view.title,
+        cls=view.cls,
+        tier=view.tier,
+        origin=view.origin,
+        author=view.author,
+        state=str(view.state),
+        audience=view.audience,
+        created=view.created,
+        valid_until=view.valid_until,
+        duration=view.duration,
+        heard=view.heard,
+        expected=view.expected,
+    )
+
+
+def sweep_row(snapshot: Any) -> m.SweepRow | None:
+    if snapshot is None:
+        return None
+    stats = snapshot.stats
+    return m.SweepRow(
+        to_milliseconds(snapshot.at), stats.seconds, stats.targets, stats.answered, stats.refused, stats.dropped
+    )
+
+
+def as_run_row(row: ReceiptRow) -> m.AsRun:
+    started, ended = row.started or row.received, row.ended or row.received
+    return m.AsRun(
+        id=row.id,
+        device=row.device,
+        bulletin=row.bulletin,
+        airing=row.airing,
+        repeat=row.repeat,
+        content=row.content or "",
+        started=to_milliseconds(started),
+        ended=to_milliseconds(ended),
+        offset=row.offset_ms,
+        result=row.result,
+        reason=row.reason,
+        level=row.lufs,
+    )
