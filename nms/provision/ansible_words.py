@@ -1,0 +1,147 @@
+"""What Ansible said of a device, in the hub's words. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from inventory.diagnostics import Diagnostic
+from nms.provision.apply_faults import fault
+from nms.provision.reach import Target, Unreached
+from nms.provision.values import Facts, Observed, Outcome, Result
+
+MODULE: Final = "loa_state"
+REASON: Final = 300
+"""Characters of a device's own words that are kept."""
+_BEFORE: Final = frozenset({"PLN300", "PLN301", "PLN302", "PLN303", "PLN304"})
+"""What kept a device from being changed at all: it is as it was, and may be tried again."""
+_NO_PYTHON: Final = re.compile(r"python3?: (?:command )?not found|python3?: No such file|python3: not executable")
+_PREFIX: Final = re.compile(
+    r"^(?:Task failed: )?(?:Failed to connect to the host via|.{,200}can be reached over) ssh: ", re.I
+)
+"""Ansible's words around ssh's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """``outcome``: APPLIED where the module answered, FAILED where it refused, LOST where the connection did not last.
+
+    ``answer`` is the module's; ``reason`` what ssh or the device said; ``unlinked`` why no connection was made at all;
+    ``hub`` what is wrong on this side; ``late``: seconds after which nobody waited any longer. ``sent`` and
+    ``received`` in bytes.
+    """
+
+    outcome: Outcome
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    unlinked: str = ""
+    hub: str = ""
+    late: float = 0.0
+    sent: int = 0
+    received: int = 0
+
+
+def told(event: Mapping[str, Any]) -> Told | None:
+    """What an event says that decides about its device; None if nothing does."""
+    answer = event.get("res") or {}
+    if event["event"] == "runner_on_unreachable":
+        return Told(Outcome.LOST, reason=_last(str(answer.get("msg", ""))))
+    ours = str(event.get("task_action", "")).rpartition(".")[2] == MODULE
+    if event["event"] == "runner_on_failed" and not event.get("ignore_errors"):
+        return Told(Outcome.FAILED, answer if ours else {}, _reason(answer))
+    return Told(Outcome.APPLIED, answer) if ours and event["event"] == "runner_on_ok" else None
+
+
+def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:
+    problem = _problem(target, what)
+    if problem is not None:
+        return Unreached(target.device, problem)
+    told_of = what.answer.get("facts")
+    if not isinstance(told_of, Mapping):
+        return Unreached(target.device, fault("PLN326", device=target.device, reason="facts"))
+    found = {
+        str(key): Observed(str(one["digest"]), None if one.get("text") is None else str(one["text"]))
+        for key, one in told_of.get("found", {}).items()
+    }
+    return Facts(target.device, now, found, _texts(told_of.get("applied")), _texts(told_of.get("host")))
+
+
+def change_result(target: Target, what: Told) -> Result:
+    """What an apply did, as far as it is known before anybody looked whether the device is in contact.
+
+    LOST means that nobody knows: the connection ended meanwhile.
+    """
+    problem = _problem(target, what)
+    if problem is None:
+        return Result(target.device, Outcome.APPLIED if what.answer.get("changed") else Outcome.UNCHANGED)
+    if problem.code in _BEFORE:
+        return Result(target.device, Outcome.DEFERRED, problem)
+    return Result(target.device, what.outcome, problem)
+
+
+def unconfirmed(target: Target, what: Told) -> Diagnostic | None:
+    """Why a confirmation did not reach the device or was refused; None if it was taken."""
+    problem = _problem(target, what)
+    if problem is None or problem.code != "PLN307":
+        return problem
+    return fault("PLN312", device=target.device, reason=problem.fields["reason"])
+
+
+def _problem(target: Target, what: Told) -> Diagnostic | None:
+    device = target.device
+    if what.hub:
+        return fault("PLN315", reason=what.hub)
+    if what.late:
+        return fault("PLN306", device=device, seconds=f"{what.late:.0f}")
+    if what.outcome is Outcome.LOST:
+        return _unreachable(device, what)
+    if what.outcome is Outcome.FAILED:
+        return _failed(device, what)
+    return None
+
+
+def _unreachable(device: str, what: Told) -> Diagnostic:
+    """ssh's words, and those of ``link``. Where they do not say that nothing can have happened, something may have."""
+    if what.unlinked:
+        return fault("PLN300", device=device, reason=what.unlinked)
+    code = next((code for sign, code in _SSH.items() if sign in what.reason), "PLN308")
+    return fault(code, device=device, reason=what.reason)
+
+
+_SSH: Final[Mapping[str, str]] = {
+    "Host key verification failed": "PLN301",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "PLN301",
+    "No ED25519 host key is known": "PLN301",
+    "no matching host key type": "PLN301",
+    "Permission denied": "PLN302",
+    "Too many authentication failures": "PLN302",
+    "during banner exchange": "PLN300",
+    "kex_exchange_identification": "PLN300",
+}
+
+
+def _failed(device: str, what: Told) -> Diagnostic:
+    if _NO_PYTHON.search(what.reason):
+        return fault("PLN303", device=device)
+    full = what.answer.get("reason") == "disk_full" or "No space left on device" in what.reason
+    if full and not what.answer.get("reverted"):
+        return fault("PLN304", device=device)
+    return fault("PLN307", device=device, reason=what.reason)
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    words = " ".join(str(answer.get(name, "")) for name in ("msg", "module_stderr", "module_stdout"))
+    return _last(words, REASON)
+
+
+def _last(text: str, most: int = 4 * REASON) -> str:
+    """One line, without control characters: a device's words go to a terminal."""
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return _PREFIX.sub("", clean)[:most]
+
+
+def _texts(raw: Any) -> Mapping[str, str]:
+    return {str(k): str(v) for k, v in raw.items()} if isinstance(raw, Mapping) else {}
