@@ -19,12 +19,14 @@ from inventory.model import DeviceId
 
 
 class Family(StrEnum):
-    """Who brings a device to its manifest: Ansible for Linux, a driver for each configuration language."""
+    """Who brings a device to its manifest: Ansible for Linux, a driver for each configuration language. ``NONE``:
+    nobody, Loa only watches it."""
 
     LINUX = "linux"
     UCI = "uci"
     ROUTEROS = "routeros"
     VTYSH = "vtysh"
+    NONE = "none"
 
 
 class Kind(StrEnum):
