@@ -112,6 +112,7 @@ class Profile:
     """One family: recognised by a prefix of sysObjectID and, where families share one, by a further mark.
 
     Marks are ``also`` (an OID it has) and ``describes`` (a pattern found in sysDescr); of several marks one is enough.
+    ``interval``: seconds from poll to poll; None: as the hub polls everybody.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Profile:
     columns: tuple[Column, ...]
     limits: Mapping[str, Limit] = field(default_factory=dict)
     describes: tuple[re.Pattern[str], ...] = ()
+    interval: float | None = None
 
     @property
     def oids(self) -> tuple[Oid, ...]:

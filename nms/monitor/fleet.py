@@ -27,7 +27,8 @@ LOOPBACK: Final = 127
 
 @dataclass(frozen=True, slots=True)
 class PollSettings:
-    """How the fleet is asked: seconds from question to question, first octet of the overlay, UDP port."""
+    """How the fleet is asked: seconds from question to question where the family does not say, first octet of the
+    overlay, UDP port."""
 
     interval: float
     octet: int
@@ -37,13 +38,17 @@ class PollSettings:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The devices that are polled; ``sims``: the SIMs of those that have their own."""
+    """The devices that are polled; ``sims``: the SIMs of those that have their own.
+
+    ``shortest``: seconds from question to question of whoever is asked most often.
+    """
 
     targets: Mapping[DeviceId, Target]
     members: Mapping[DeviceId, Member]
     limits: Mapping[DeviceId, Limits]
     rules: Mapping[DeviceId, Rule]
     sims: Mapping[DeviceId, Sim]
+    shortest: float
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -61,20 +66,24 @@ def fleet_of(network: Network, on: date, profiles: Mapping[str, Profile], settin
         for d in known
     }
     work = planned(network, on)
+    intervals = {d.id: profiles[d.profile].interval or settings.interval for d in known}
     return Fleet(
         targets=MappingProxyType(targets),
         members=MappingProxyType({d.id: Member(d.uplink, d.power_area, work.get(d.id, ()), d.off) for d in known}),
         limits=MappingProxyType({d.id: limits_of(profiles[d.profile], d.limits) for d in known}),
-        rules=MappingProxyType(_rules(known, network, on, settings)),
+        rules=MappingProxyType(_rules(known, network, on, settings, intervals)),
         sims=MappingProxyType({d.id: d.sim for d in known if d.sim is not None and card(d.sim)}),
+        shortest=min(intervals.values(), default=settings.interval),
         diagnostics=tuple(_unknown(d, profiles) for d in devices if d.profile not in profiles),
     )
 
 
-def _rules(devices: list[Device], network: Network, on: date, settings: PollSettings) -> dict[DeviceId, Rule]:
+def _rules(
+    devices: list[Device], network: Network, on: date, settings: PollSettings, intervals: Mapping[DeviceId, float]
+) -> dict[DeviceId, Rule]:
     """All devices behind one SIM share what asking them may cost."""
     if settings.octet == LOOPBACK:
-        return {d.id: Rule(settings.interval) for d in devices}
+        return {d.id: Rule(intervals[d.id]) for d in devices}
     month = on.strftime("%Y-%m")
     payer = {d.id: d.uplink or d.id for d in devices}
     sharers = Counter(payer.values())
@@ -83,7 +92,7 @@ def _rules(devices: list[Device], network: Network, on: date, settings: PollSett
         paying = network.devices.get(payer[device.id])
         sim = paying.sim if paying is not None else None
         bytes_ = budget(sim.plan, month, sharers[payer[device.id]]) if sim is not None else None
-        rules[device.id] = Rule(settings.interval, bytes_)
+        rules[device.id] = Rule(intervals[device.id], bytes_)
     return rules
 
 

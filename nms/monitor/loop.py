@@ -41,7 +41,7 @@ V = TypeVar("V")
 __all__ = ["Monitor", "PollSettings", "Recorder", "Snapshot", "StateChange"]
 
 TURN: Final = 1.0
-"""Seconds from turn to turn; a quarter of the interval if that is shorter."""
+"""Seconds from turn to turn; a quarter of the shortest interval if that is shorter."""
 
 JUDGING: Final = 0.2
 """Share of the time that may go into judging the fleet: turns of a large one are further apart."""
@@ -226,17 +226,17 @@ class Monitor:
 
     def run(self) -> None:
         """A turn every second or so until ``stop``; one that takes longer is followed by the next at once."""
-        pause = min(TURN, self._settings.interval / 4)
         idle_since = monotonic()
         while not self._stopping.is_set():
             began = monotonic()
+            pause = min(TURN, self._fleet.shortest / 4)
             judging = 0.0
             if self._pending(began) or began - idle_since >= self._settings.interval:
                 snapshot = self.turn()
                 idle_since = began
                 judging = monotonic() - began - (snapshot.stats.seconds if snapshot else 0.0)
             # a store that keeps the recorder waiting looks like judging, and must not keep anybody from being asked
-            apart = min(max(pause, judging / JUDGING), self._settings.interval)
+            apart = min(max(pause, judging / JUDGING), self._settings.interval, self._fleet.shortest)
             self._stopping.wait(max(0.0, began + apart - monotonic()))
 
     def start(self) -> None:

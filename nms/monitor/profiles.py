@@ -14,6 +14,7 @@ from typing import Final
 import yaml
 
 from inventory.diagnostics import Diagnostic, Place
+from inventory.fields import DURATION
 from nms.monitor.family import METRICS, Column, Identity, Kind, Limit, Metric, Metrics, Profile, recognise
 from nms.monitor.snmp.asn1 import Oid, parse_oid
 
@@ -114,8 +115,23 @@ class _Source:
                 self.report("MON005", item, "'{text}' is not a number", "write it like 0.1 or -115", text=text)
         return default
 
+    def interval(self, node: yaml.Node | None) -> float | None:
+        """Seconds; None where it is not given, or not understood."""
+        if node is None:
+            return None
+        text = self.text(node)
+        seconds: float | None = DURATION.convert(text)
+        if seconds is None or not _INTERVALS[0] <= seconds <= _INTERVALS[1]:
+            fix = "write it like 30s, 5m or 1h, from 1s to 1h"
+            self.report("MON005", node, "'{text}' is no interval between polls", fix, text=text)
+            return None
+        return seconds
 
-_KEYS: Final = ("profile", "title", "recognise", "metrics", "limits")
+
+_KEYS: Final = ("profile", "title", "recognise", "interval", "metrics", "limits")
+_INTERVALS: Final = (1.0, 3600.0)
+"""Seconds: turns are no shorter, and of a device heard of less than once an hour nothing is known."""
+
 _MARKS: Final = ("sys_object_id", "also", "describes")
 _COLUMN_KEYS: Final = ("oid", "kind", "unit", "scale", "absent", "on", "words", "wrap32")
 
@@ -191,6 +207,7 @@ def _profile(stem: str, node: yaml.Node, source: _Source) -> Profile | None:
         columns=columns,
         limits=_limits(keys["limits"], {c.metric for c in columns}, source) if "limits" in keys else {},
         describes=source.patterns(rules.get("describes")),
+        interval=source.interval(keys.get("interval")),
     )
 
 

@@ -168,12 +168,19 @@ def test_a_small_good_profile(tmp_path: Path) -> None:
         (GOOD + "  operator: {oid: 1.3.6.1.4.1.1.1.0, kind: text}\n", [("MON007", "x.yaml:5:13")]),
         (GOOD + "limits:\n  rsrp_dbm: {min: -1}\n", [("MON003", "x.yaml:6:3")]),
         (GOOD + "limits:\n  cell: {min: low}\n", [("MON005", "x.yaml:6:15")]),
+        *((GOOD + f"interval: {text}\n", [("MON005", "x.yaml:5:11")]) for text in ("90", "0s", "2h", "1.5m", "[30s]")),
     ],
 )
 def test_mistakes_in_a_profile_are_named_with_their_place(
     tmp_path: Path, text: str, expected: list[tuple[str, str]]
 ) -> None:
     assert diagnose(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", None), ("1s", 1.0), ("15m", 900.0), ("1h", 3600.0)])
+def test_how_often_a_family_is_asked(tmp_path: Path, text: str, seconds: float | None) -> None:
+    assert diagnose(tmp_path, GOOD + (f"interval: {text}\n" if text else "")) == []
+    assert load_profiles(tmp_path)[0]["x"].interval == seconds
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:

@@ -132,6 +132,21 @@ def test_the_first_turn_asks_everybody_and_the_next_ones_whoever_is_due(world: W
     assert all(9 <= count <= 10 for count in counts.values())
 
 
+def test_a_family_is_asked_as_often_as_it_says(world: World) -> None:
+    own = {"rutos": 15.0, "loa-receiver": 240.0}
+    profiles = {name: replace(profile, interval=own.get(name)) for name, profile in PROFILES.items()}
+    settings = PollSettings(60.0, 127, world.port, Community(b"loa"))
+    world.monitor = Monitor(network(DEVICES), ON, profiles, settings, world.sweeper, world.clock, world.book)
+    counts = dict.fromkeys(world.turn().healths, 0)
+    for _ in range(1200):
+        world.later(1)
+        for one in world.asked(world.turn()):
+            counts[one] += 1
+    often = {d.id: 1200 / own.get(d.profile, 60.0) for d in DEVICES}
+    assert {d for d, count in counts.items() if abs(count - often[d]) > 1} == set()
+    assert world.book.events == [e for e in world.book.events if e.after is State.UP]
+
+
 def test_a_device_asked_early_is_asked_alone(world: World) -> None:
     world.turn()
     world.later(20)
