@@ -43,6 +43,7 @@ VERBS: Mapping[str, Verb] = {
     "policies": Verb("keys", N_("sign every device's policy with the offline root key")),
     "pki": Verb("pki", N_("certificates of hub and devices: make, give, revoke")),
     "coverage": Verb("coverage", N_("the year's indicators: planned, reached, printed")),
+    "plan": Verb("plan", N_("what would be changed on the devices")),
     "serve": Verb("serve", N_("run the hub: monitoring, playout, exporter")),
     "status": Verb("status", N_("what is broken, and what is lost because of it")),
     "events": Verb("status", N_("changes of state since a time")),

@@ -24,7 +24,7 @@ from nms.provision.authority import PKI, ROOT_PEM
 from nms.provision.families import SETUPS, Setup
 from nms.provision.manifest import Given, Made
 from nms.provision.reach import Target
-from nms.provision.roles import Roles, files_digest, read_roles
+from nms.provision.roles import Roles, files_digest, read_roles, templates_digest
 from nms.provision.values import Manifest
 from nms.settings import Clock, Settings, secrets
 from tui.commands.keys import BUNDLE
@@ -32,7 +32,8 @@ from tui.polling import overlay as octet_of
 from tui.polling import today
 
 INVENTORY: Final = "**/*.yaml"
-ROLES: Final = "roles/**/*"
+SSH_KEY: Final = "ssh/hub"
+"""In the hub's state: the private key; its public half ends with ``.pub``."""
 
 Artifacts = Callable[[], Mapping[str, str]]
 """SHA-256 of every artifact that the hub has, by name."""
@@ -68,29 +69,30 @@ class Source:
     def __init__(
         self,
         settings: Settings,
-        network: Network,
+        running: Callable[[], Network],
         clock: Clock,
         playbooks: Path,
         artifacts: Artifacts,
         setups: Mapping[str, Setup] = SETUPS,
     ) -> None:
-        """``network``: the inventory as it was loaded just now."""
+        """``running``: the network that the hub runs with."""
         self._settings = settings
+        self._running = running
         self._clock = clock
         self._playbooks = playbooks
         self._artifacts = artifacts
         self._setups = setups
         self._lock = Lock()
-        self._networks = {files_digest(settings.inventory, INVENTORY): network}
+        self._networks: dict[str, Network] = {}
         self._roles: dict[str, Roles] = {}
         self._policies: dict[tuple[int, int], Mapping[str, bytes]] = {}
 
     def current(self) -> Desired | tuple[Diagnostic, ...]:
         """As it is on the disk now, or all that is wrong with it. Raises OSError when it cannot be read at all."""
         with self._lock:
-            inventory = files_digest(self._settings.inventory, INVENTORY)
+            inventory = self._inventory()
             network = self._network(inventory)
-            roles = self._compiled(files_digest(self._playbooks, ROLES))
+            roles = self._compiled(templates_digest(self._playbooks))
             if isinstance(network, tuple) or isinstance(roles, tuple):
                 return tuple(d for found in (network, roles) if isinstance(found, tuple) for d in found)
             given = self._known(network)
@@ -99,12 +101,17 @@ class Source:
             inputs = {"inventory": inventory, "templates": roles.digest}
             return Desired(network, today(network, self._clock), roles, given, inputs, self._setups)
 
+    def _inventory(self) -> str:
+        folder = self._settings.inventory
+        return files_digest(folder, folder.glob(INVENTORY))
+
     def _network(self, digest: str) -> Network | tuple[Diagnostic, ...]:
         if digest not in self._networks:
             network, diagnostics = load(self._settings.inventory)
             if network is None:
                 return diagnostics
-            self._networks = {digest: network}
+            running = self._running()
+            self._networks = {digest: running if running == network else network}  # not twice in memory
         return self._networks[digest]
 
     def _compiled(self, digest: str) -> Roles | tuple[Diagnostic, ...]:
@@ -143,17 +150,15 @@ class Source:
         return self._policies[seen]
 
     def _hub(self) -> Mapping[str, Any]:
-        """How devices speak to this hub; ``ca``: the root that they believe, empty before there is one."""
+        """How devices and hub speak to each other. ``ca``: the root that devices believe; ``ssh_key``: the line by
+        which the hub logs in to them; empty before there is one."""
         settings = self._settings
-        try:
-            root = (settings.state_dir / PKI / ROOT_PEM).read_text()
-        except OSError:
-            root = ""
         return {
-            "ca": root,
+            "ca": root_certificate(settings.state_dir),
             "content_port": settings.content_port,
             "mqtt_port": settings.mqtt_port,
             "snmp_port": settings.snmp_port,
+            "ssh_key": _read((settings.state_dir / SSH_KEY).with_suffix(".pub")).strip(),
             "trap_port": settings.snmp_trap_port,
         }
 
@@ -161,3 +166,15 @@ class Source:
 def digests(made: Made) -> Mapping[DeviceId, str]:
     """The digest of each manifest there is."""
     return {device: one.digest for device, one in made.items() if isinstance(one, Manifest)}
+
+
+def root_certificate(state: Path) -> str:
+    """What devices believe, as PEM; empty before there is an authority."""
+    return _read(state / PKI / ROOT_PEM)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -51,6 +51,7 @@ from tui.commands.keys import BUNDLE
 from tui.failure import StartError
 from tui.hub import HubSocket
 from tui.polling import Scope, make_monitor, make_whole, security_of
+from tui.provisioning import make_plans
 from tui.roles import Role, Work
 from tui.service import HubService
 from tui.trapping import trap_task
@@ -293,7 +294,8 @@ def _add_playout(
         service = HubService(
             hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version(), lambda: watch.troubles
         )
-        hub.tasks["socket"] = HubSocket(settings.socket, service.handlers(), hub.current).run
+        plans = make_plans(settings, hub.current, hub.clock, hub.picture(), hub.store)
+        hub.tasks["socket"] = HubSocket(settings.socket, service.handlers() | plans.handlers(), hub.current).run
     return library
 
 

@@ -40,7 +40,6 @@ CODES: Mapping[str, tuple[str, str]] = {
         "{person} is no technician for {unit}",
         "ask one of the area, or correct roles and area in people.yaml",
     ),
-    "PLN232": ("'{value}' is no way to ask devices", "one of: {known}"),
 }
 
 

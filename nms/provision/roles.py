@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -114,14 +114,24 @@ def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def files_digest(folder: Path, pattern: str) -> str:
-    """SHA-256 (hex) over names and bytes of a folder's files. Raises OSError."""
+def files_digest(folder: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 (hex) over names below ``folder`` and bytes of ordinary files. Raises OSError."""
     total = hashlib.sha256()
-    for path in sorted(folder.glob(pattern)):
+    for path in sorted(paths):
         relative = path.relative_to(folder)
         if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in relative.parts):
             total.update(f"{relative.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+def templates_digest(folder: Path) -> str:
+    """Of all that roles with a manifest are made of. Raises OSError."""
+    roles = [manifest.parent for manifest in (folder / "roles").glob("*/manifest.yml")]
+    return files_digest(folder, (path for role in roles for path in (role / "manifest.yml", *_templates(role))))
+
+
+def _templates(role: Path) -> Iterator[Path]:
+    return (role / "templates").rglob("*")
 
 
 def read_roles(folder: Path) -> Roles | tuple[Diagnostic, ...]:
@@ -131,7 +141,7 @@ def read_roles(folder: Path) -> Roles | tuple[Diagnostic, ...]:
     for path in sorted((folder / "roles").glob("*/manifest.yml")):
         role = _Role(folder, path.parent, jinja, found)
         specs[path.parent.name] = tuple(role.specs())
-    return tuple(found) if found else Roles(folder, specs, files_digest(folder, "roles/**/*"))
+    return tuple(found) if found else Roles(folder, specs, templates_digest(folder))
 
 
 class _Misplaced(Exception):

@@ -1,0 +1,70 @@
+"""How the hub gets at its devices: its own SSH key, a provisioner for each family, and what is wanted of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from inventory import overlay
+from inventory.model import DeviceId, DeviceKind, Network
+from nms.monitor.parts import Picture
+from nms.provision.ansible import AnsibleProvisioner, Around
+from nms.provision.reach import Provisioner
+from nms.provision.roles import playbooks
+from nms.provision.values import Family
+from nms.settings import Clock, Settings
+from nms.store import Store
+from tui.desired import SSH_KEY, Source, root_certificate
+from tui.plan_service import PlanService
+from tui.polling import overlay as octet_of
+
+COMMENT: Final = "loa-hub"
+
+
+def ssh_key(state: Path) -> Path:
+    """The hub's private key for SSH, made when there is none; its public half is beside it. Raises OSError."""
+    path = state / SSH_KEY
+    public = path.with_suffix(".pub")
+    if not (path.exists() and public.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = Ed25519PrivateKey.generate()
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        _write(public, f"{line} {COMMENT}\n".encode(), 0o644)
+        _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
+    return path
+
+
+def provisioners(settings: Settings, network: Callable[[], Network], clock: Clock) -> Mapping[Family, Provisioner]:
+    """A way to the devices of each family that this hub sets up."""
+    current = network()
+    host = current.hub.name if current.hub is not None else overlay.hub_address(octet_of(settings, current))
+    url = f"https://{host}:{settings.content_port}"
+    artifacts = {"url": url, "ca": root_certificate(settings.state_dir)}
+    around = Around(playbooks(), ssh_key(settings.state_dir), clock, artifacts)
+
+    def kind(device: DeviceId) -> DeviceKind:
+        return network().devices[device].kind
+
+    return {Family.LINUX: AnsibleProvisioner(around, kind)}
+
+
+def make_plans(
+    settings: Settings, network: Callable[[], Network], clock: Clock, picture: Picture, store: Store
+) -> PlanService:
+    """What the hub answers about plans."""
+    source = Source(settings, network, clock, playbooks(), dict)
+    return PlanService(source, provisioners(settings, network, clock), clock, lambda: picture.latest, store)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as stream:
+        stream.write(data)
+    new.replace(path)
