@@ -15,7 +15,7 @@ from typing import Final
 
 from inventory.model import DeviceId
 from nms.monitor.health import Cause, CauseKind, Healths, State, causes
-from nms.monitor.suspects import SETTLED
+from nms.monitor.suspects import POWER, SETTLED
 
 SETTLE: Final = timedelta(minutes=4)
 """How long a single device or modem must be lost before it alarms: by then a common cause would have shown itself."""
@@ -214,6 +214,7 @@ def _of_cause(cause: Cause, healths: Healths, now: datetime, settle: timedelta) 
 
 def _degraded(healths: Healths, now: datetime) -> Iterator[Raised]:
     for device, health in healths.items():
-        if health.state is State.DEGRADED and not health.flapping and health.faults:
+        dark = (health.cause or "").startswith(POWER)
+        if health.state is State.DEGRADED and not health.flapping and health.faults and not dark:
             opens = abs(now - health.since) >= DEGRADED_SETTLE
             yield Raised(device, AlarmKind.DEGRADED, health.since, health.cause or "", (device,), opens)

@@ -20,7 +20,7 @@ from audio.receiver.link import Connection, Message
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError
 from audio.receiver.stage import Stage
-from audio.receiver.status import Fault, State, Status, temperature
+from audio.receiver.status import Fault, State, Status, on_battery, temperature
 from audio.receiver.trust import BAD_CONTENT, topics
 from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
 
@@ -161,6 +161,7 @@ class Agent:
             temperature=temperature(),
             refused=sum(self._held.refused.values()),
             faults=faults,
+            on_battery=on_battery(),
         )
 
     def stop(self) -> None:

@@ -23,6 +23,8 @@ Row = tuple[str, str]
 ROOT: Oid = (1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 7410)
 NO_LEVEL = -32768
 """The level while nothing sounds."""
+MAINS, BATTERY = 1, 2
+"""loaReceiverPower of the MIB."""
 
 
 def rows(status: Status | None) -> Mapping[Oid, Row]:
@@ -42,6 +44,8 @@ def rows(status: Status | None) -> Mapping[Oid, Row]:
         wanted[6] = ("integer", str(status.clock_error))
     if status.temperature is not None:
         wanted[8] = ("integer", str(status.temperature))
+    if status.on_battery is not None:
+        wanted[11] = ("integer", str(BATTERY if status.on_battery else MAINS))
     return _table(wanted)
 
 

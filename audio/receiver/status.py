@@ -43,6 +43,7 @@ class Status:
     """Level and temperature in tenths (dB below full scale, degrees Celsius), cache in KiB, clock error in ms.
 
     None is not measured here, or not known yet. ``volume`` is that of the sound, else the ceiling of the hour, percent.
+    ``on_battery``: whether mains is lost.
     """
 
     state: int
@@ -54,6 +55,7 @@ class Status:
     temperature: int | None
     refused: int
     faults: int
+    on_battery: bool | None
 
 
 class StatusFile:
@@ -106,3 +108,33 @@ def temperature(zones: Path = Path("/sys/class/thermal")) -> int | None:
         except (OSError, ValueError):
             continue
     return max(found, default=None)
+
+
+def on_battery(supplies: Path = Path("/sys/class/power_supply")) -> bool | None:
+    """Whether the machine runs on its battery; None where the kernel knows no battery.
+
+    Batteries of what is plugged into it (scope ``Device``) are not its own. Of the mains the kernel says whether it is
+    there (``online``); where it knows none, the battery says whether it is drained (sysfs-class-power).
+    """
+    known = [
+        {name: _line(folder / name) for name in ("type", "scope", "online", "status")} for folder in supplies.glob("*")
+    ]
+    own = [supply for supply in known if supply["scope"] != "Device"]
+    batteries = [supply["status"] for supply in own if supply["type"] in _BATTERIES]
+    mains = [supply["online"] != "0" for supply in own if supply["type"] not in _BATTERIES and supply["online"]]
+    if not batteries:
+        return None
+    if mains:
+        return not any(mains)
+    told = [status for status in batteries if status not in ("", "Unknown")]
+    return "Discharging" in told if told else None
+
+
+_BATTERIES = ("Battery", "UPS")
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""

@@ -36,6 +36,7 @@ __all__ = [
     "FLAP_TURNS",
     "GRACE",
     "LOST",
+    "ON_BATTERY",
     "TIMER",
     "Cause",
     "CauseKind",
@@ -62,6 +63,9 @@ STEADY_TURNS: Final = 1
 GRACE: Final = timedelta(minutes=3)
 """After a modem, or most of a cell or an area, is back, what it took stays its for this time: devices need to start."""
 
+ON_BATTERY: Final = "on_battery"
+"""The metric by which a device tells that it has lost mains."""
+
 Observations = Mapping[DeviceId, Observation]
 
 
@@ -79,7 +83,7 @@ def assess(fleet: Fleet, observations: Observations, previous: Healths, now: dat
     taken = lost_to(fleet, own, scene.lost)
     shaken = shaken_by(fleet, own, scene.flapping)
     kept = _kept(scene, observations, previous)
-    return {
+    after = {
         device: _lost(scene, device, taken, kept)
         if device in scene.lost
         else _shaken(scene, device, shaken)
@@ -87,6 +91,7 @@ def assess(fleet: Fleet, observations: Observations, previous: Healths, now: dat
         else health
         for device, health in own.items()
     }
+    return after | _dark(scene, after, previous)
 
 
 # --- a device by itself -----------------------------------------------------------------------------------------------
@@ -250,6 +255,23 @@ def _kept(scene: _Scene, observations: Observations, previous: Healths) -> Mappi
         if device not in observations or (known and (since is None or abs(scene.now - since) < GRACE)):
             kept[device] = cause
     return kept
+
+
+def _dark(scene: _Scene, after: Healths, previous: Healths) -> dict[DeviceId, Health]:
+    """What runs on its battery in an area that has lost mains names the area: it is no cause of its own.
+
+    If it still does once the area is back, that begins then.
+    """
+    areas = {after[d].cause for d in scene.lost if (after[d].cause or "").startswith(POWER)}
+    found: dict[DeviceId, Health] = {}
+    for device, health in after.items():
+        if health.state is State.DEGRADED and health.cause == ON_BATTERY:
+            area, before = f"{POWER}{scene.fleet[device].power_area}", previous.get(device)
+            if area in areas:
+                found[device] = replace(health, cause=area)
+            elif before is not None and before.cause == area:
+                found[device] = replace(health, since=scene.now)
+    return found
 
 
 def _heard(modem: Health | None) -> datetime | None:

@@ -22,6 +22,7 @@ from nms.monitor.cellular import Look, Usage
 from nms.monitor.fleet import Fleet, PollSettings, fleet_of
 from nms.monitor.health import (
     LOST,
+    ON_BATTERY,
     Cause,
     Health,
     Member,
@@ -101,7 +102,7 @@ class Asker(Protocol):
 def observe(outcome: Outcome, limits: Limits, before: Health | None) -> Observation:
     """What an outcome says about health: exceeded limits by name; a refused answer is a fault, but it is an answer."""
     if isinstance(outcome, Reading):
-        cell, on_battery = outcome.metrics.get("cell"), outcome.metrics.get("on_battery")
+        cell, on_battery = outcome.metrics.get("cell"), outcome.metrics.get(ON_BATTERY)
         found = faults(limits, outcome.metrics, before.faults if before else ())
         mains = not on_battery if isinstance(on_battery, bool) else None
         return Observation(True, cell if isinstance(cell, str) else None, found, mains)

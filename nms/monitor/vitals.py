@@ -76,7 +76,8 @@ class Observation:
 class Health:
     """``since``: when this state began; for a lost device its first silence.
 
-    ``cause``: why it is degraded (metrics, ``flapping``, or what shakes it: a modem's id, ``cell:...``, ``power:...``),
+    ``cause``: why it is degraded (metrics, ``power:...`` for a battery in use in a dark area, ``flapping``, or what
+    shakes it: a modem's id, ``cell:...``, ``power:...``),
     unreachable (a modem's id, ``cell:...``, ``power:...``) or in maintenance (``timer``, or the reason given).
 
     The rest is memory. ``silent_since``: the first of ``misses`` silent sweeps in a row. ``cell``: the last one known.

@@ -19,7 +19,17 @@ from paho.mqtt.publish import single
 
 from audio.documents import encode
 from audio.receiver.snmp import ROOT, rows, serve
-from audio.receiver.status import STALE, Fault, State, Status, StatusFile, read_status, status_path, temperature
+from audio.receiver.status import (
+    STALE,
+    Fault,
+    State,
+    Status,
+    StatusFile,
+    on_battery,
+    read_status,
+    status_path,
+    temperature,
+)
 from inventory.model import DeviceId
 from nms.monitor.profiles import Metrics, load_profiles
 from nms.monitor.snmp.outcome import Reading, Target
@@ -29,7 +39,7 @@ from tests.audio.receiver_kit import EVENING, Broker, Kit, airing, content_serve
 from tests.sim.net_snmp import net_snmp
 
 MIB = Path(__file__).parents[2] / "docs" / "LOA-RECEIVER-MIB.txt"
-PLAYING = Status(State.PLAYING, "evening", -165, 40_960, -120, 80, 415, 3, 0)
+PLAYING = Status(State.PLAYING, "evening", -165, 40_960, -120, 80, 415, 3, 0, on_battery=False)
 DOT = ".1.3.6.1.4.1.8072.9999.9999.7410"
 
 
@@ -76,11 +86,16 @@ def test_snmpd_serves_what_the_receiver_wrote_and_our_profile_reads_it(tmp_path:
             "temperature_c": 41.5,
             "refused_envelopes": 3,
             "error_bits": 0,
+            "on_battery": False,
         }
-        path.write_bytes(encode(replace(PLAYING, state=State.IDLE, airing="", level=None, temperature=None)))
+        path.write_bytes(encode(replace(PLAYING, on_battery=True)))
+        assert metrics(sweeper, target)["on_battery"] is True
+        path.write_bytes(
+            encode(replace(PLAYING, state=State.IDLE, airing="", level=None, temperature=None, on_battery=None))
+        )
         silent = metrics(sweeper, target)
         assert silent["playing"] is False
-        assert not {"airing", "level_lufs", "temperature_c"} & set(silent)
+        assert not {"airing", "level_lufs", "temperature_c", "on_battery"} & set(silent)
         os.utime(path, (time.time() - STALE - 5,) * 2)
         assert metrics(sweeper, target) == {"playing": False, "error_bits": Fault.PROGRAM}
 
@@ -93,7 +108,7 @@ def test_a_walk_gives_every_object_once_in_order(tmp_path: Path) -> None:
         command = ["snmpwalk", "-v2c", "-c", "loa", "-On", "-Oq", f"127.0.0.1:{target.port}", DOT]
         walked = subprocess.run(command, capture_output=True, text=True, check=True, env={"MIBS": "", **os.environ})
     assert [line.split()[0] for line in walked.stdout.splitlines()] == [
-        f"{DOT}.1.{n}.0" for n in (1, 2, 3, 5, 6, 7, 8, 9, 10)
+        f"{DOT}.1.{n}.0" for n in (1, 2, 3, 5, 6, 7, 8, 9, 10, 11)
     ]
 
 
@@ -145,7 +160,7 @@ def test_questions_of_snmpd_line_by_line(tmp_path: Path) -> None:
         f"get\n{DOT}.1.7.0\n"
         f"get\n{DOT}.1.4.0\n"
         f"getnext\n{DOT}\n"
-        f"getnext\n{DOT}.1.10.0\n"
+        f"getnext\n{DOT}.1.11.0\n"
         "get\nnonsense\n"
         f"set\n{DOT}.1.7.0\ninteger 5\n"
         "PING\n"
@@ -213,3 +228,36 @@ def test_the_hottest_sensor_counts(tmp_path: Path) -> None:
         (tmp_path / f"thermal_zone{n}").mkdir()
         (tmp_path / f"thermal_zone{n}" / "temp").write_text(text, encoding="ascii")
     assert temperature(tmp_path) == 415
+
+
+MAINS_ON, MAINS_OFF = ("Mains", {"online": "1"}), ("Mains", {"online": "0"})
+DRAINED, FULL = ("Battery", {"status": "Discharging"}), ("Battery", {"status": "Full"})
+
+
+@pytest.mark.parametrize(
+    ("supplies", "expected"),
+    [
+        ([], None),
+        ([MAINS_ON], None),
+        ([MAINS_OFF, DRAINED], True),
+        ([MAINS_ON, FULL], False),
+        ([MAINS_ON, DRAINED], False),
+        ([MAINS_OFF, ("USB", {"online": "1"}), FULL], False),
+        ([DRAINED], True),
+        ([FULL], False),
+        ([("UPS", {"status": "Discharging"})], True),
+        ([("Battery", {"status": "Unknown"})], None),
+        ([("Battery", {})], None),
+        ([("Battery", {"status": "Discharging", "scope": "Device"})], None),
+        ([FULL, ("Battery", {"status": "Discharging", "scope": "Device"})], False),
+    ],
+)
+def test_what_the_machine_runs_on(
+    tmp_path: Path, supplies: list[tuple[str, dict[str, str]]], expected: bool | None
+) -> None:
+    for n, (kind, files) in enumerate(supplies):
+        folder = tmp_path / f"supply{n}"
+        folder.mkdir()
+        for name, text in {"type": kind, **files}.items():
+            (folder / name).write_text(f"{text}\n", encoding="ascii")
+    assert on_battery(tmp_path) is expected

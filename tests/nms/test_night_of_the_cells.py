@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 import pytest
 
 from inventory.model import TIMEZONE, DeviceId, Off
-from nms.alarms import Alarm, AlarmKind, Key, of_health, update
+from nms.alarms import DEGRADED_SETTLE, Alarm, AlarmKind, Key, of_health, update
 from nms.monitor.health import FLAP_WITHIN, Healths, Member, Observation, State, assess
 
 EVENING = datetime(2025, 11, 18, 20, 55, tzinfo=TIMEZONE)
@@ -147,3 +147,24 @@ def test_a_device_on_battery_that_still_answers_speaks_for_its_dark_area() -> No
         night.turn({**seen, **(dict.fromkeys(BATTERY, on_battery) if now >= DARK else {})}, now)
     assert set(night.opened) == {CELL, POWER}
     assert night.told[POWER] == tuple(UAR[3:]), "who answers is not lost"
+
+
+def test_batteries_that_last_through_the_dark_are_no_alarms_and_one_that_stays_in_use_is() -> None:
+    """Three clusters of Uar run on batteries all the time; one of them goes on doing so when mains is back."""
+    night = Night()
+    draining = Observation(True, CELLS[BATTERY[0]], ("on_battery",), mains=False)
+    charged = Observation(True, CELLS[BATTERY[0]], mains=True)
+    for now, asked in together(30):
+        on = dict.fromkeys(BATTERY, draining if DARK <= now < MORNING else charged)
+        broken = {BATTERY[0]: draining} if now >= DARK else {}
+        night.turn({**{d: answer(d, now) for d in asked}, **on, **broken}, now)
+        if now == DARK + timedelta(hours=2):
+            states = {(night.healths[d].state, night.healths[d].cause) for d in BATTERY}
+            assert states == {(State.DEGRADED, "power:PC-24109")}
+            assert {night.healths[d].since for d in BATTERY} == {DARK}
+    still: Key = (BATTERY[0], AlarmKind.DEGRADED)
+    assert set(night.opened) == {CELL, POWER, still}
+    assert night.told[POWER] == tuple(UAR[3:])
+    assert night.opened[still] >= night.cleared[POWER] + DEGRADED_SETTLE
+    assert night.healths[BATTERY[0]].cause == "on_battery"
+    assert night.healths[BATTERY[1]].state is State.UP

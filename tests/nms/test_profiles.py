@@ -25,7 +25,7 @@ NET_SNMP = (1, 3, 6, 1, 4, 1, 8072, 3, 2, 10)
 RUTOS_SERIAL = (1, 3, 6, 1, 4, 1, 48690, 1, 1, 0)
 RUTOS_FLAT = (1, 3, 6, 1, 4, 1, 48690, 2, 4, 0)
 UPS_STATUS = (1, 3, 6, 1, 2, 1, 33, 1, 2, 1, 0)
-MOST_OIDS = 18
+MOST_OIDS = 20
 """Each OID costs a device behind a SIM some 50 bytes a poll."""
 
 
