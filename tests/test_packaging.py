@@ -14,6 +14,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from nms.provision.roles import playbooks
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("inventory", "nms", "audio", "exporters", "tui")
 
@@ -60,6 +62,14 @@ def test_the_wheel_holds_the_rooms_and_their_data_and_nothing_else(hub_wheel: Zi
     assert any(name.startswith("nms/migrations/versions/") for name in names)
     assert "tui/locale/vi/LC_MESSAGES/loa.mo" in names
     assert "exporters/rules/loa.rules.yml" in names
+
+
+def test_the_wheel_holds_the_playbooks_where_the_hub_looks_for_them(hub_wheel: ZipFile) -> None:
+    files = (p for p in (ROOT / "playbooks").rglob("*") if p.is_file() and not p.name.endswith(".pyc"))
+    names = {f"nms/provision/{p.relative_to(ROOT).as_posix()}" for p in files}
+    assert "nms/provision/playbooks/library/loa_state.py" in names
+    assert names <= set(hub_wheel.namelist())
+    assert playbooks() == ROOT / "playbooks"
 
 
 @pytest.mark.parametrize("wheel", ["hub_wheel", "receiver_wheel"])
