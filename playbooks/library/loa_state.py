@@ -27,10 +27,10 @@ options:
   manifest:
     description:
       - For C(check) and C(apply), all resources in the order in which they are made. Each has C(kind) (file, service,
-        package, artifact), C(name), C(text), C(attributes) (C(owner:group mode), files and artifacts only), C(secret),
+        package, artifact), C(name), C(text), C(attributes) (C(owner:group mode)), C(secret),
         C(restarts) (units). What was applied before and is no longer listed is removed.
-      - C(text) is a file's content, a service's C(enabled running) or C(disabled stopped), a package's version (empty is
-        any) or an artifact's SHA-256. A secret's text is absent here and in I(secrets) instead.
+      - C(text) is a file's content, a service's C(enabled running) or C(disabled stopped), a package's version (empty
+        is any) or an artifact's SHA-256. A secret's text is absent here and in I(secrets) instead.
     type: list
     elements: dict
     default: []
@@ -79,17 +79,13 @@ changed:
   type: bool
 changes:
   description: What was changed, in order, as C({action, kind, name}) with actions create, change, remove.
-  returned: check, apply
-  type: list
-diff:
-  description: With --diff, per changed file C({before, after, before_header, after_header}), nothing of secrets.
-  returned: check, apply
+  returned: always
   type: list
 facts:
   description:
     - C(found) maps each existing key to C({digest}) and C({text}) unless it is secret, not UTF-8 or over 64 KiB. A
-      package's digest is of its version, so an empty wanted version is met by any. A symbolic link or folder in place of
-      a file has attributes C(symlink) or C(folder) and no text.
+      package's digest is of its version, so an empty wanted version is met by any. A symbolic link or folder in place
+      of a file has attributes C(symlink) or C(folder) and no text.
     - C(applied) maps keys to the digests that the last apply left (of the manifest, before confirmation too).
     - C(host) has texts model, serial, os, arch, python, receiver (version), wireguard (public key), wireguard_next,
       ssh_host_key (C(ssh-ed25519 AAAA...)), free_disk (bytes), hostname, boot_id. What is not known is absent.
@@ -111,3 +107,94 @@ reverted:
   returned: failure of apply and rekey
   type: bool
 """
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.loa_device import guard, manifest, transaction
+from ansible.module_utils.loa_device.disk import Refused, full
+from ansible.module_utils.loa_device.facts import facts
+from ansible.module_utils.loa_device.journal import State
+
+MODES = ["facts", "check", "apply", "confirm", "revert", "recover", "rekey"]
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "mode": {"type": "str", "required": True, "choices": MODES},
+    "manifest": {"type": "list", "elements": "dict", "default": []},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "artifacts": {"type": "dict", "default": {}},
+    "within": {"type": "float", "default": 300.0},
+    "root": {"type": "path", "default": "/"},
+}
+
+
+def main() -> None:
+    # no_log: nothing of a manifest goes to the device's journal
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, no_log=True)
+    # a change of the tunnel may end this very connection; the change goes on, and the timer mends it if need be
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    given: dict[str, Any] = module.params
+    state = State(Path(given["root"]))
+    said = {"invocation": {"module_args": {"mode": given["mode"]}}}  # instead of the whole manifest
+    try:
+        told = run(state, given, only=module.check_mode)
+    except (Refused, OSError) as error:
+        module.fail_json(**said, **failure(state, given, error))
+    module.exit_json(**said, **told)
+
+
+def run(state: State, given: dict[str, Any], *, only: bool) -> dict[str, Any]:
+    """What is returned; with ``only`` nothing is changed. Raises Refused and OSError."""
+    mode = given["mode"]
+    if mode == "check" or (mode == "apply" and only):
+        wanted = manifest.read(given["manifest"], given["secrets"])
+        return answer(state, list(wanted), manifest.differences(state, wanted))
+    if mode == "facts" or only:
+        return answer(state, given["keys"], [])
+    with state.locked():
+        return change(state, given)
+
+
+def change(state: State, given: dict[str, Any]) -> dict[str, Any]:
+    mode, within = given["mode"], given["within"]
+    if mode == "apply":
+        wanted = manifest.read(given["manifest"], given["secrets"])
+        found = manifest.apply(state, wanted, given["artifacts"], within)
+        return answer(state, list(wanted), found)
+    if mode == "rekey":
+        manifest.rekey(state, within)
+    elif mode == "recover":
+        transaction.recover(state)
+    else:
+        (transaction.confirm if mode == "confirm" else transaction.revert)(state)
+    return {**answer(state, given["keys"], []), "changed": mode != "recover"}
+
+
+def answer(state: State, keys: list[str], found: list[manifest.Difference]) -> dict[str, Any]:
+    changes = [{"action": one.action, "kind": one.kind, "name": one.name} for one in found]
+    return {"changed": bool(found), "changes": changes, **told(state, keys)}
+
+
+def told(state: State, keys: list[str]) -> dict[str, Any]:
+    pending = state.phase() == "active"
+    probation = {"pending": pending, "seconds": guard.left(state) if pending else 0.0}
+    return {"facts": facts(state, keys), "probation": probation}
+
+
+def failure(state: State, given: dict[str, Any], error: Exception) -> dict[str, Any]:
+    """What is told of a failure, with the facts as far as they can still be read."""
+    reason = error.reason if isinstance(error, Refused) else "io"
+    if isinstance(error, OSError) and full(error):
+        reason = "disk_full"
+    back = {"reason": reason, "reverted": isinstance(error, transaction.WentBack)}
+    keys = given["keys"] or [f"{one.get('kind')}:{one.get('name')}" for one in given["manifest"]]
+    try:
+        return {"msg": str(error), **back, **told(state, keys)}
+    except (Refused, OSError, ValueError):
+        return {"msg": str(error), **back}
+
+
+if __name__ == "__main__":
+    main()
