@@ -65,8 +65,8 @@ def test_the_wheel_holds_the_rooms_and_their_data_and_nothing_else(hub_wheel: Zi
 
 
 def test_the_wheel_holds_the_playbooks_where_the_hub_looks_for_them(hub_wheel: ZipFile) -> None:
-    files = (p for p in (ROOT / "playbooks").rglob("*") if p.is_file() and not p.name.endswith(".pyc"))
-    names = {f"nms/provision/{p.relative_to(ROOT).as_posix()}" for p in files}
+    found = (p.relative_to(ROOT) for p in (ROOT / "playbooks").rglob("*") if p.is_file())
+    names = {f"nms/provision/{p.as_posix()}" for p in found if not any(x.startswith((".", "__")) for x in p.parts[:-1])}
     assert "nms/provision/playbooks/library/loa_state.py" in names
     assert names <= set(hub_wheel.namelist())
     assert playbooks() == ROOT / "playbooks"
