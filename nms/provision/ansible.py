@@ -92,7 +92,7 @@ class AnsibleProvisioner:
         plays = tuple(sorted({PLAYBOOKS[self._kind(t.device)] for t in known}))
         async with aclosing(self._run(known, plays, keep=True, within=within)) as heard:
             async for target, what in heard:
-                yield replace(change_result(target, what), sent=what.sent, received=what.received)
+                yield change_result(target, what, self._around.clock())
 
     async def confirm(self, targets: Sequence[Target]) -> Mapping[DeviceId, Diagnostic | None]:
         known, strangers = _known(targets)

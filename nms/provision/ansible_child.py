@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any, TextIO
 
-import ansible_runner
+import ansible_runner  # type: ignore[import-untyped]
 
 _TOLD = frozenset({"runner_on_ok", "runner_on_failed", "runner_on_unreachable"})
 _PR_SET_PDEATHSIG = 1

@@ -62,6 +62,10 @@ def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:
     told_of = what.answer.get("facts")
     if not isinstance(told_of, Mapping):
         return Unreached(target.device, fault("PLN326", device=target.device, reason="facts"))
+    return _facts(target, told_of, now)
+
+
+def _facts(target: Target, told_of: Mapping[str, Any], now: datetime) -> Facts:
     found = {
         str(key): Observed(str(one["digest"]), None if one.get("text") is None else str(one["text"]))
         for key, one in told_of.get("found", {}).items()
@@ -69,17 +73,20 @@ def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:
     return Facts(target.device, now, found, _texts(told_of.get("applied")), _texts(told_of.get("host")))
 
 
-def change_result(target: Target, what: Told) -> Result:
+def change_result(target: Target, what: Told, now: datetime) -> Result:
     """What an apply did, as far as it is known before anybody looked whether the device is in contact.
 
     LOST means that nobody knows: the connection ended meanwhile.
     """
     problem = _problem(target, what)
-    if problem is None:
-        return Result(target.device, Outcome.APPLIED if what.answer.get("changed") else Outcome.UNCHANGED)
-    if problem.code in _BEFORE:
-        return Result(target.device, Outcome.DEFERRED, problem)
-    return Result(target.device, what.outcome, problem)
+    told_of = what.answer.get("facts")
+    facts = _facts(target, told_of, now) if isinstance(told_of, Mapping) else None
+    outcome = what.outcome
+    if problem is None and not what.answer.get("changed"):
+        outcome = Outcome.UNCHANGED
+    elif problem is not None and problem.code in _BEFORE:
+        outcome = Outcome.DEFERRED
+    return Result(target.device, outcome, problem, what.sent, what.received, facts)
 
 
 def unconfirmed(target: Target, what: Told) -> Diagnostic | None:

@@ -98,12 +98,12 @@ def polled(picture: Picture, soon: Callable[[Collection[DeviceId]], None]) -> Ch
     return check
 
 
-def spoken(words: Callable[[], Awaitable[Mapping[str, int]]]) -> Check:
-    """By MQTT. ``words``: the devices whose session is up, and when each last said so (Unix ms)."""
+def spoken(online: Callable[[], Awaitable[Collection[str]]]) -> Check:
+    """By MQTT. ``online``: the devices whose session is up; of one that ends the broker tells."""
 
     async def check(targets: Sequence[Target], since: datetime) -> frozenset[DeviceId]:
-        del since  # a session that ends is told by the broker
-        online = await words()
-        return frozenset(t.device for t in targets if t.device in online)
+        del since
+        up = await online()
+        return frozenset(t.device for t in targets if t.device in up)
 
     return check

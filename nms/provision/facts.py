@@ -98,6 +98,13 @@ def write(session: Session, answers: Iterable[Facts | Unreached], now: datetime)
         session.add(row)
 
 
+def forget(session: Session, device: DeviceId) -> None:
+    """What is kept of a device holds no longer: it is asked before the next plan."""
+    row = session.get(FactsRow, device)
+    if row is not None:
+        row.at, row.document = None, {}
+
+
 def drifting(session: Session) -> int:
     """How many devices were not as Loa left them when they were last asked."""
     count = FactsRow.document["drifted"].as_integer()

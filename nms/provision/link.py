@@ -22,11 +22,11 @@ def carry(link: socket.socket, counts: int) -> None:
     """Until either side has ended."""
     sent = received = 0
     while True:
-        for ready in select.select([0, link], [], [])[0]:
-            data = link.recv(CHUNK) if ready is link else os.read(0, CHUNK)
+        for ready in select.select([0, link.fileno()], [], [])[0]:
+            data = link.recv(CHUNK) if ready else os.read(0, CHUNK)
             if not data:
                 return
-            if ready is link:
+            if ready:
                 received += len(data)
                 _write(1, data)
             else:

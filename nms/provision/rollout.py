@@ -13,7 +13,7 @@ from typing import Final
 
 from inventory.model import Device, DeviceId, Network
 from inventory.model import Rollout as Manner
-from nms.provision.values import Facts, Outcome, combined
+from nms.provision.values import Outcome
 
 HARMED: Final = frozenset({Outcome.FAILED, Outcome.LOST, Outcome.RESTORED})
 """What counts against the limit: the change did no good, whether or not the device came back by itself."""
@@ -117,8 +117,3 @@ def _take(queue: Iterable[Device], size: int) -> tuple[list[Device], list[Device
         if device.uplink is not None:
             uplinks.add(device.uplink)
     return list(taken.values()), rest
-
-
-def left_with(wanted: str, facts: Facts) -> bool:
-    """Whether the device's last change was to the manifest of digest ``wanted``, whatever was done to it since."""
-    return bool(facts.applied) and combined(facts.applied.items()) == wanted

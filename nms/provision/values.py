@@ -180,13 +180,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one device: ``detail`` says why, ``sent`` and ``received`` are the bytes it cost, as seen by the hub."""
+    """Of one device: ``detail`` says why, ``sent`` and ``received`` are the bytes it cost, as seen by the hub; ``facts``
+    what it said of itself afterwards, where it did."""
 
     device: DeviceId
     outcome: Outcome
     detail: Diagnostic | None = None
     sent: int = 0
     received: int = 0
+    facts: Facts | None = None
 
 
 def digest_of(text: str, attributes: str = "") -> str:
