@@ -27,6 +27,7 @@ from nms.alarms import (
 )
 from nms.journal import EventKind, append, new_id
 from nms.monitor.health import Healths, Window
+from nms.outage import Outage
 from nms.store import AlarmRow, MaintenanceRow, RepairRow, Store, StoreError
 
 log = logging.getLogger("loa.alarms")
@@ -189,17 +190,19 @@ class OpenedWork:
         self._store = store
         self._works: tuple[tuple[tuple[str, ...], Window], ...] = ()
         self._read: datetime | None = None
+        self._outage = Outage(log)
 
     def refresh(self, now: datetime) -> None:
         """Read what has not ended yet; a store that fails leaves what was known."""
+        self._read = now  # also if it fails: whoever polls must not wait for the store at every turn
         query = select(MaintenanceRow).where(MaintenanceRow.until > now)
         try:
             rows = self._store.read_sync(lambda s: s.scalars(query).all())
         except StoreError as error:
-            log.warning("planned work is not read: %s", error)
+            self._outage.begun("planned work is not read: %s", error)
             return
+        self._outage.over("planned work is read again")
         self._works = tuple((tuple(r.devices), Window(r.from_, r.until, r.reason)) for r in rows)
-        self._read = now
 
     def __call__(self, now: datetime) -> Mapping[DeviceId, tuple[Window, ...]]:
         if self._read is None or abs(now - self._read) >= READ_AGAIN:

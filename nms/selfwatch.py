@@ -24,6 +24,7 @@ from nms.alarm_store import LOOK_AGAIN, open_alarms, settle
 from nms.alarms import AlarmKind, Raised
 from nms.journal import EventKind, append
 from nms.monitor.parts import Picture, patience
+from nms.outage import Outage
 from nms.store import Store, StoreError
 
 log = logging.getLogger("loa.self")
@@ -184,6 +185,7 @@ class SelfWatch:
         self._raised: frozenset[Raised] | None = None
         self._told = 0.0
         self._telling: asyncio.Task[None] | None = None
+        self._outage = Outage(log)
         self.troubles: Troubles = {}
 
     def ok(self) -> Mapping[str, bool]:
@@ -227,8 +229,9 @@ class SelfWatch:
         try:
             await self._watched.store.write(write)
         except StoreError as error:
-            log.warning("the store does not take the hub's own alarms: %s", error)
+            self._outage.begun("the store does not take the hub's own alarms: %s", error)
             return
+        self._outage.over("the store takes the hub's own alarms again")
         self._raised, self._told = raised, seconds
         del self._jumps[: len(jumps)]
 

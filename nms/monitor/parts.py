@@ -39,6 +39,7 @@ from nms.monitor.recorder import health_of
 from nms.monitor.shards import Shard
 from nms.monitor.snmp.outcome import Reading, SweepStats
 from nms.monitor.suspects import CELL, POWER
+from nms.outage import Outage
 from nms.store import DeviceStateRow, ShardRow, Store, StoreError
 
 log = logging.getLogger("loa.monitor")
@@ -118,6 +119,7 @@ class PartRecorder:
         self._store = store
         self._shard = shard
         self._written: datetime | None = None
+        self._outage = Outage(log)
 
     def changed(self, events: Sequence[StateChange]) -> None:
         self._inner.changed(events)
@@ -132,8 +134,9 @@ class PartRecorder:
         try:
             self._store.write_sync(lambda s: self._write(s, snapshot, asked))
         except StoreError as error:
-            log.error("shard %s: readings wait for the store: %s", self._shard, error)
+            self._outage.begun("shard %s: readings wait for the store: %s", self._shard, error)
             return
+        self._outage.over("shard %s: readings are kept again", self._shard)
         self._written = snapshot.at
 
     def _write(self, session: Session, snapshot: Snapshot, asked: Mapping[DeviceId, datetime]) -> None:

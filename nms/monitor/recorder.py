@@ -18,6 +18,7 @@ from nms.journal import EventKind, append
 from nms.monitor.cellular import Usage
 from nms.monitor.health import LOST, Health, State
 from nms.monitor.loop import Snapshot, StateChange
+from nms.outage import Outage
 from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError, from_milliseconds, to_milliseconds
 
 log = logging.getLogger("loa.monitor")
@@ -40,6 +41,7 @@ class StoreRecorder:
         self._used: dict[str, Usage] = {}
         self._waiting: list[StateChange] = []
         self._usages_at: datetime | None = None
+        self._outage = Outage(log)
 
     def changed(self, events: Sequence[StateChange]) -> None:
         self._waiting += events
@@ -63,8 +65,9 @@ class StoreRecorder:
         try:
             self._store.write_sync(write)
         except StoreError as error:
-            log.error("%d changes wait for the store: %s", len(self._waiting), error)
+            self._outage.begun("what the monitor finds waits for the store: %s", error)
             return
+        self._outage.over("what the monitor found is kept: %d changes", len(self._waiting))
         self._waiting = []
         self._written.update(stale)
         if keeper is not None and raised is not None:

@@ -33,6 +33,7 @@ from nms.monitor.snmp.ber import DecodeError
 from nms.monitor.snmp.secure_traps import SecureTraps, hub_engine
 from nms.monitor.snmp.traps import Notification, Reply, decode_notification
 from nms.monitor.snmp.usm import Security, User
+from nms.outage import Outage
 from nms.store import EventRow, Store, StoreError
 
 log = logging.getLogger("loa.traps")
@@ -284,6 +285,7 @@ class TrapBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._outage = Outage(log)
         self._newest: dict[str, str] = {}
 
     def keep(self, news: Sequence[Heard]) -> bool:
@@ -291,8 +293,9 @@ class TrapBook:
         try:
             self._store.write_sync(lambda session: self._append(session, news))
         except StoreError as error:
-            log.error("%d traps wait for the store: %s", len(news), error)
+            self._outage.begun("%d traps wait for the store: %s", len(news), error)
             return False
+        self._outage.over("%d traps that waited are kept", len(news))
         return True
 
     def of_others(self, now: datetime) -> tuple[DeviceId, ...]:
