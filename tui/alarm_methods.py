@@ -57,11 +57,13 @@ class AlarmRow:
 class AlarmRows:
     """Open ones first, the oldest first; then those that are over, the latest first.
 
-    ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day.
+    ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day. ``forbidden``: why the
+    caller may act nowhere; empty if they may in their own area.
     """
 
     alarms: tuple[AlarmRow, ...]
     silenced: tuple[Silenced, ...] = ()
+    forbidden: tuple[Problem, ...] = ()
     now: int = 0
 
 

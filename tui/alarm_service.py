@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from audio.muting import Mended, Mute, Silencing
 from audio.playout import Refusals, Stopped
 from inventory.diagnostics import Diagnostic, Place
-from inventory.model import Device, DeviceId, DeviceKind, Person, Role, Sim
+from inventory.model import Device, DeviceId, DeviceKind, Person, Role, Sim, UnitId
 from inventory.select import Selection, parse
 from nms.alarm_store import (
     Repair,
@@ -110,6 +110,7 @@ class AlarmService:
         return a.AlarmRows(
             tuple(r for r in told if meant is None or meant & {r.subject, *r.devices}),
             tuple(r for r in silenced if meant is None or r.device in meant),
+            _barred(places, caller),
             to_milliseconds(now),
         )
 
@@ -293,15 +294,27 @@ def _forbidden(places: Places, caller: Caller, devices: Iterable[Device]) -> tup
         person = caller.known()
     except Refusal as refusal:
         return refusal.problems
-    able = Role.OPERATOR in person.roles or Role.TECHNICIAN in person.roles
     chains = [places.chains[d.id] for d in devices] or [(places.network.province,)]
-    outside = next((chain for chain in chains if not able or person.area not in chain), None)
-    if outside is None:
-        return ()
-    unit = places.network.units.get(outside[0]) if outside else None
+    outside = next((chain for chain in chains if not _able(person) or person.area not in chain), None)
+    return () if outside is None else _not_theirs(places, person, outside[0] if outside else None)
+
+
+def _barred(places: Places, caller: Caller) -> tuple[m.Problem, ...]:
+    """Why somebody may act nowhere: not even in the own area."""
+    if caller.person is None:
+        return _forbidden(places, caller, ())
+    return () if _able(caller.person) else _not_theirs(places, caller.person, caller.person.area)
+
+
+def _able(person: Person) -> bool:
+    return Role.OPERATOR in person.roles or Role.TECHNICIAN in person.roles
+
+
+def _not_theirs(places: Places, person: Person, unit: UnitId | None) -> tuple[m.Problem, ...]:
+    known = places.network.units.get(unit) if unit else None
     message = N_("{person} is no operator or technician for {unit}")
     fix = N_("ask one of the area, or correct roles and area in people.yaml")
-    return _refused("MON051", message, fix, person=person.name, unit=unit.name if unit else "").problems
+    return _refused("MON051", message, fix, person=person.name, unit=known.name if known else "").problems
 
 
 def _done(outcome: Stopped | Refusals) -> None:

@@ -14,6 +14,7 @@ from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.messages import News, Silence
 from tui.methods import WATCH, Nothing
+from tui.screens.alarms import AlarmsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.push import PushScreen
@@ -28,6 +29,7 @@ class LoaApp(App[None]):
     TITLE = "Loa"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 (Textual declares it so)
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "alarms", N_("Alarms"), id="alarms"),
         Binding("p", "push", N_("Send a bulletin"), id="push"),
         Binding("question_mark", "help", N_("Help"), key_display="?", id="help"),
         Binding("q", "quit", N_("Quit"), id="quit"),
@@ -59,9 +61,15 @@ class LoaApp(App[None]):
         if not isinstance(self.screen, PushScreen):
             self.push_screen(PushScreen(self.gateway, self.tr, self._overview.selected_unit()))
 
+    def action_alarms(self) -> None:
+        selection, name = self._overview.selected_scope()
+        self.push_screen(AlarmsScreen(self.gateway, self.tr, selection, name))
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A form is left by Esc: a stray q or p there must not end the program or drop what was typed."""
-        if action in ("quit", "push") and isinstance(self.screen, PushScreen):
+        if action in ("quit", "push", "alarms") and isinstance(self.screen, PushScreen):
+            return False
+        if action == "alarms" and isinstance(self.screen, AlarmsScreen):
             return False
         return super().check_action(action, parameters)
 

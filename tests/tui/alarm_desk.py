@@ -147,6 +147,11 @@ class Desk:
         self.store.write_sync(lambda s: settle(s, OF_HEALTH, [raised], NOW))
         self.healths = {d: Health(State.DOWN, NOW - timedelta(minutes=5)) for d in lost}
 
+    def set_wrong(self, device: DeviceId) -> None:
+        since = NOW - timedelta(hours=2)
+        raised = Raised(device, AlarmKind.CLOCK_OFF, since, "+5 s", (device,))
+        self.store.write_sync(lambda s: settle(s, [AlarmKind.CLOCK_OFF], [raised], NOW))
+
     def audited(self) -> list[str]:
         rows = self.store.read_sync(lambda s: s.query(AuditRow).order_by(AuditRow.n).all())
         assert self.store.read_sync(verify) == (len(rows), None)

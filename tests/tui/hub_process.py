@@ -1,15 +1,19 @@
-"""A hub of one answer on a real socket, as a process: ``python -m tests.tui.hub_process SOCKET``."""
+"""A hub on a real socket, as a process: ``python -m tests.tui.hub_process SOCKET``.
+
+Its overview and preview are fixed; alarms, repairs, maintenance and silences are the real service's over a real store
+beside the socket.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from inventory.model import Network, Tier, Unit, UnitId, UnitType
+from nms.store import Store
+from tests.tui.alarm_desk import ELSEWHERE, Desk
 from tests.tui.gateway_fake import answers, overview
 from tui.hub import Caller, Handler, HubSocket
 from tui.methods import PREVIEW, WATCH, Overview
@@ -26,10 +30,14 @@ async def preview(caller: Caller, params: Any) -> Any:
 
 
 def main(path: Path) -> None:
-    province = Unit(UnitId("64"), "64", "Tỉnh Gia Lai", Tier.PROVINCE, UnitType.PROVINCE, None)
-    network = Network(province.id, "Gia Lai", date(2024, 10, 1), "127", {province.id: province}, {}, {}, {})
-    handlers = {WATCH.name: Handler(WATCH, stream=watch), PREVIEW.name: Handler(PREVIEW, answer=preview)}
-    asyncio.run(HubSocket(path, handlers, lambda: network).run())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Store.open(path.with_name("loa.db")) as store:
+        desk = Desk(store)
+        desk.lose_the_modem()
+        desk.set_wrong(ELSEWHERE)
+        handlers = {WATCH.name: Handler(WATCH, stream=watch), PREVIEW.name: Handler(PREVIEW, answer=preview)}
+        network = desk.places.network
+        asyncio.run(HubSocket(path, handlers | desk.service().handlers(), lambda: network).run())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ KEYS = (
     ("↑ ↓", N_("choose a unit")),
     ("Enter", N_("open the units below")),
     ("Esc", N_("one step back")),
+    ("a", N_("alarms of the unit under the cursor: take on, repair, maintain, silence")),
     ("p", N_("send a bulletin")),
     ("?", N_("this help")),
     ("q", N_("quit")),

@@ -48,6 +48,7 @@ class OverviewScreen(Screen[None]):
         with Vertical(id="body"):
             yield UnitTable(self._translate)
             with Vertical(id="side"):
+                yield Static(id="alarms", markup=False)
                 yield Static(id="causes", markup=False)
                 yield Static(id="bulletins", markup=False)
         yield Footer(show_command_palette=False)
@@ -60,6 +61,14 @@ class OverviewScreen(Screen[None]):
     def selected_unit(self) -> str:
         """The unit under the cursor: where a new bulletin most likely comes from."""
         return self.query_one(UnitTable).selected()
+
+    def selected_scope(self) -> tuple[str, str]:
+        """The unit under the cursor as a selection (empty: the province) and its name."""
+        units = self._overview.units if self._overview else ()
+        row = next((row for row in units if row.unit == self.selected_unit()), None)
+        if row is None:
+            return "", ""
+        return "" if row.tier == "province" else f"{row.tier}={row.unit}", row.name
 
     @on(News)
     def news(self, message: News) -> None:
@@ -97,6 +106,7 @@ class OverviewScreen(Screen[None]):
         names = {row.unit: row.name for row in overview.units}
         crumbs = [names.get(unit, unit) for unit in ([province.unit] if province else []) + self._path]
         self.query_one("#crumbs", Static).update(" › ".join(crumbs))
+        self.query_one("#alarms", Static).update(status.alarm_counts(overview.alarms, self._translate))
         self.query_one("#causes", Static).update(self._causes(overview))
         self.query_one("#bulletins", Static).update(self._bulletins(overview))
         self._age()

@@ -18,10 +18,12 @@ from nms.i18n import N_, decimal
 from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.methods import PREVIEW, SUBMIT, Preview, Problem, Push
+from tui.views.alarms import unheard_lines
 from tui.views.words import CLASSES
 
 PREVIEW_DELAY = 0.4
 SHOWN_COMMUNES = 4
+SHOWN_SILENCED = 3
 
 
 class PushScreen(Screen[None]):
@@ -168,7 +170,8 @@ class PushScreen(Screen[None]):
         text = message.format(devices=preview.devices, communes=len(preview.communes), lost=preview.lost)
         names = ", ".join(preview.communes[:SHOWN_COMMUNES])
         text += f": {names}" + (" …" if len(preview.communes) > SHOWN_COMMUNES else "")
-        return "\n".join(part for part in (text, self._problems(preview.problems)) if part)
+        unheard = "\n".join(unheard_lines(preview.silenced, self._translate, SHOWN_SILENCED))
+        return "\n".join(part for part in (unheard, text, self._problems(preview.problems)) if part)
 
     def _problems(self, problems: tuple[Problem, ...]) -> str:
         return "\n".join(f"✖ {sentence(p.message, p.fields, self._translate)}" for p in problems)

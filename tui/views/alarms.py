@@ -105,17 +105,19 @@ def silenced_line(row: Silenced, translate: Translate) -> str:
     return f"{sign} {row.device}  {where}: {silenced_text(row, translate)}"
 
 
-def unheard_lines(rows: Iterable[Silenced], translate: Translate) -> Iterator[str]:
-    """Who is addressed and will not hear, with whom to call there; nothing where all hear."""
+def unheard_lines(rows: Iterable[Silenced], translate: Translate, most: int = 20) -> Iterator[str]:
+    """Who is addressed and will not hear, with whom to call there; nothing where all hear. At most so many by name."""
     found = list(rows)
     if not found:
         return
     yield translate(N_("WILL NOT HEAR: {count} silenced clusters")).format(count=number(len(found)))
-    for row in found:
+    for row in found[:most]:
         where = " · ".join(part for part in (row.commune, row.hamlet) if part)
         contact = row.contact or translate(N_("no contact known"))
         call = translate(N_("call {contact}")).format(contact=contact) if row.contact else contact
         yield f"  {MUTED_SIGN} {row.device}  {where} – {call}"
+    if len(found) > most:
+        yield "  " + translate(N_("and {count} more")).format(count=number(len(found) - most))
 
 
 def call_lines(row: AlarmRow, translate: Translate) -> Iterator[str]:

@@ -31,6 +31,11 @@ def shown(milliseconds: int) -> str:
     return local(moment(milliseconds))
 
 
+def brief(milliseconds: int) -> str:
+    """``17:00 01/10``, for lists of what lasts."""
+    return moment(milliseconds).astimezone(VIETNAM).strftime("%H:%M %d/%m")
+
+
 def read_end(text: str, now: datetime) -> datetime | None:
     """When something ends, as people write it; None if it is no time.
 
