@@ -51,6 +51,11 @@ class PlanService:
         self._latest = latest
         self._store = store
 
+    @property
+    def provisioners(self) -> Mapping[Family, Provisioner]:
+        """A way to the devices of each family that this hub sets up."""
+        return self._provisioners
+
     def handlers(self) -> dict[str, Handler]:
         """Every method of ``tui.plan_methods`` by its name."""
         return {PLAN.name: Handler(PLAN, stream=self.plan)}

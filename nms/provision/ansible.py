@@ -132,28 +132,6 @@ class AnsibleProvisioner:
                 yield target, counted(target, Told(Outcome.FAILED, hub=said or _error(folder)))
 
 
-def make_key(folder: Path) -> Path:
-    """The hub's own SSH key in ``folder``, made at first need; its public half lies beside it. Raises OSError."""
-    key = folder / "id_ed25519"
-    if key.exists():
-        return key
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = Ed25519PrivateKey.generate()
-    public = made.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    (folder / "id_ed25519.pub").write_bytes(public + b" loa\n")
-    new = folder / ".id_ed25519.new"
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(key)
-    return key
-
-
 def _known(targets: Sequence[Target]) -> tuple[list[Target], list[Target]]:
     """Those with a host key, and those without."""
     return [t for t in targets if t.host_key], [t for t in targets if not t.host_key]

@@ -30,11 +30,10 @@ Ways = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """``checks`` by the name of the way. ``settle``: seconds after which a device without contact is lost; ``pause``:
-    seconds between two looks; ``recent``: how old the contact before a change may be."""
+    """``checks`` by the name of the way. ``pause``: seconds between two looks; ``recent``: how old the contact before a
+    change may be."""
 
     checks: Mapping[str, Check]
-    settle: float
     pause: float = 5.0
     recent: timedelta = timedelta(minutes=5)
 

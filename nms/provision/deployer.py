@@ -27,6 +27,8 @@ from nms.store import Store
 
 log = logging.getLogger("loa.rollout")
 
+SETTLE: Final = 0.5
+"""Share of its probation after which a device without contact is lost: the confirmation still has to reach it."""
 GRACE: Final = 120.0
 """Seconds after the end of a probation in which a device may come back."""
 
@@ -225,8 +227,7 @@ class Deployer:
         loop = asyncio.get_running_loop()
         if result.outcome in (Outcome.APPLIED, Outcome.LOST):
             course.lost[job.device] = loop.time() + course.within
-            settle = min(self._contact.settle, course.within)
-            watch.put_nowait(Watched(job, result, self._clock(), loop.time() + settle))
+            watch.put_nowait(Watched(job, result, self._clock(), loop.time() + course.within * SETTLE))
         else:
             await self._note(course, [result])
 

@@ -53,7 +53,7 @@ class Desk:
         self.modems = Modems(self.folder)
 
     def deployer(self) -> Deployer:
-        contact = Contact({SSH: self.modems.greet}, settle=self.within / 3, pause=0.1)
+        contact = Contact({SSH: self.modems.greet}, pause=0.1)
         return Deployer(self.store, now, {Family.UCI: self.modems}, contact, grace=60)
 
     def begin(self, devices: Sequence[DeviceId], manner: Rollout) -> str:
