@@ -18,8 +18,6 @@ from nms.provision.pki import LARGEST_REQUEST
 
 log = logging.getLogger("loa.admission")
 
-NAME = "loa.name"
-"""Whom the request's certificate is for."""
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -28,13 +26,10 @@ def guard(application: web.Application, gate: Gate) -> None:
 
     @web.middleware
     async def admit(request: web.Request, handler: Answer) -> web.StreamResponse:
-        certificate = _certificate(request)
-        name = None if certificate is None else gate.admit(certificate)
-        if name is None:
+        if not _caller(request, gate):
             response = web.Response(status=403, text="this certificate is refused\n")
             response.force_close()
             return response
-        request[NAME] = name
         return await handler(request)
 
     application.middlewares.append(admit)
@@ -42,6 +37,7 @@ def guard(application: web.Application, gate: Gate) -> None:
 
 def add_renewal(
     application: web.Application,
+    gate: Gate,
     authority: Authority,
     inventory: Callable[[], tuple[Network, date]],
     clock: Callable[[], datetime],
@@ -52,7 +48,7 @@ def add_renewal(
     """
 
     async def renew(request: web.Request) -> web.Response:
-        name, wanted = str(request[NAME]), await request.read()
+        name, wanted = _caller(request, gate), await request.read()
         network, on = inventory()
         given = await asyncio.to_thread(authority.issue, network, on, name, wanted[: LARGEST_REQUEST + 1], clock())
         if isinstance(given, Diagnostic):
@@ -64,8 +60,9 @@ def add_renewal(
     application.router.add_post("/renew", renew)
 
 
-def _certificate(request: web.Request) -> bytes | None:
-    """The peer's certificate (DER), which TLS has verified."""
+def _caller(request: web.Request, gate: Gate) -> str:
+    """Whom the peer's certificate is for, which TLS has verified; empty when it is refused."""
     transport = request.transport
     tls: ssl.SSLObject | None = None if transport is None else transport.get_extra_info("ssl_object")
-    return None if tls is None else tls.getpeercert(binary_form=True)
+    certificate = None if tls is None else tls.getpeercert(binary_form=True)
+    return "" if certificate is None else gate.admit(certificate)

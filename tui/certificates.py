@@ -54,8 +54,9 @@ class Certificates:
 
     def secure(self, application: web.Application) -> ssl.SSLContext:
         """Guards the content server's application, adds renewal to it, and gives what its site needs."""
-        guard(application, Gate(self._authority.broker / acl.REVOKED))
-        add_renewal(application, self._authority, self._inventory, system_clock)
+        gate = Gate(self._authority.broker / acl.REVOKED)
+        guard(application, gate)
+        add_renewal(application, gate, self._authority, self._inventory, system_clock)
         return self._content
 
     def refresh(self) -> Diagnostic | None:

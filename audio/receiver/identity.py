@@ -62,7 +62,7 @@ def examine(files: Files) -> Certificate:
         raise IdentityRefused(str(error)) from error
     names = [value for ((key, value),) in found["subject"] if key == "commonName"]
     begins, ends = ssl.cert_time_to_seconds(found["notBefore"]), ssl.cert_time_to_seconds(found["notAfter"])
-    return Certificate(names[0] if names else "", found["serialNumber"].lower(), begins, ends)
+    return Certificate(names[0] if names else "", found["serialNumber"].lower().lstrip("0"), begins, ends)
 
 
 def _shake_hands(accepting: ssl.SSLContext, files: Files) -> dict[str, Any]:

@@ -21,17 +21,17 @@ class Gate:
         self._seen: tuple[int, int] | None = None
         self._list: x509.CertificateRevocationList | None = None
 
-    def admit(self, certificate: bytes) -> str | None:
-        """The name in a verified certificate (DER), or None when it is refused."""
+    def admit(self, certificate: bytes) -> str:
+        """The name in a verified certificate (DER); empty when it is refused."""
         revoked = self._current()
         if revoked is None:
-            return None
+            return ""
         parsed = x509.load_der_x509_certificate(certificate)
         if parsed.issuer != revoked.issuer:
-            return None
+            return ""
         if revoked.get_revoked_certificate_by_serial_number(parsed.serial_number) is not None:
-            return None
-        return name_of(parsed) or None
+            return ""
+        return name_of(parsed)
 
     def _current(self) -> x509.CertificateRevocationList | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import shutil
 import signal
@@ -16,14 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from aiohttp import web
 from paho.mqtt.enums import CallbackAPIVersion
 
+from audio.admission import Answer, add_renewal, guard
+from audio.library import Library, content_app
 from audio.receiver.identity import Files
 from audio.receiver.renewal import make_request
 from inventory.diagnostics import Diagnostic
 from inventory.model import Hub, Network
 from nms.provision import acl, pki
 from nms.provision.authority import HUB_PEM, ROOT_KEY, ROOT_PEM, Authority, init
+from nms.provision.gate import Gate
 from tests.audio.province import ON, network
 from tests.audio.receiver_kit import until
 
@@ -213,3 +218,66 @@ def _free_ports(count: int) -> list[int]:
     for one in held:
         one.close()
     return ports
+
+
+class Site:
+    """The hub's content server with its door, in a thread of its own.
+
+    ``before`` and ``after`` hold up answers while they are not set: before and after the hub has done its part.
+    """
+
+    def __init__(self, papers: Papers, library: Path) -> None:
+        self.before, self.after = threading.Event(), threading.Event()
+        self.before.set()
+        self.after.set()
+        self.asked = 0
+        self._papers = papers
+        self._application = content_app(Library(library))
+        gate = Gate(papers.authority.broker / acl.REVOKED)
+        guard(self._application, gate)
+        add_renewal(self._application, gate, papers.authority, lambda: (papers.network, ON), now)
+        self._application.middlewares.append(self._hold)
+        (self.port,) = _free_ports(1)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        until(self._listens, 60)
+
+    @property
+    def base(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @web.middleware
+    async def _hold(self, request: web.Request, handler: Answer) -> web.StreamResponse:
+        self.asked += 1
+        await asyncio.to_thread(self.before.wait)
+        answer = await handler(request)
+        await asyncio.to_thread(self.after.wait)
+        return answer
+
+    def _serve(self) -> None:
+        self._loop.run_until_complete(self._run())
+        self._loop.close()
+
+    async def _run(self) -> None:
+        folder = self._papers.authority.broker
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(folder / acl.AUTHORITIES)
+        tls.load_cert_chain(folder / acl.SERVER_PEM)
+        runner = web.AppRunner(self._application, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=tls).start()
+        self._ended = asyncio.Event()
+        await self._ended.wait()
+        await runner.cleanup()
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def close(self) -> None:
+        self.before.set()
+        self.after.set()
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(60)
