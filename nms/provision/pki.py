@@ -200,7 +200,7 @@ def _leaf(
         _builder(subject, public, now, life)
         .add_extension(x509.BasicConstraints(False, None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(alternative, critical=False)
     )
     return _signed(builder, issuer.name, issuer.key)
