@@ -194,7 +194,7 @@ class Locator:
         self._lines = text.removeprefix("\ufeff").split("\n")
         node = compose(text, file)
         if isinstance(node, Node):
-            self._records = {place_of(record, file): record for record in _mappings(node)}
+            self._records = {place_of(record, file): record for record in mappings(node)}
 
     def line(self, place: Place) -> str:
         """The source line, cut to ``MAX_SOURCE`` characters; empty where the column lies beyond them."""
@@ -213,7 +213,8 @@ class Locator:
         return place_of(node, place.file) if node is not None else place
 
 
-def _mappings(root: Node) -> Iterator[MappingNode]:
+def mappings(root: Node) -> Iterator[MappingNode]:
+    """Every mapping below a node, the node itself too."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
