@@ -16,7 +16,7 @@ from nms.provision.values import Kind, Manifest, digest_of
 MASK: Final = "***"
 """Stands where a secret stood, in backups and in what devices answered."""
 
-_HOST: Final = re.compile(r"^loa-host (\w+)=(.*\S)\s*$", re.MULTILINE)
+_HOST: Final = re.compile(r"^loa-host (\w+)=(.*)\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,10 @@ class Words:
 
     ``device_type`` is netmiko's; a device that ``takes_scripts`` tells their exit code, others take one command after
     the other and complain in words that match ``refusal``; ``prompt`` ends an answer. ``export`` prints the
-    configuration with its secrets, and lines ``loa-host key=value`` about the device. ``confirm`` ends the probation
-    and fails if there is none; ``back`` ends it by going back at once. ``memory`` is the option in which the device
-    remembers what Loa left there, if it has room for that.
+    configuration with its secrets, and lines ``loa-host key=value`` about the device, among them ``probation`` while a
+    change waits. ``confirm`` ends the probation and fails if there is none; ``back`` ends it by going back at once.
+    ``memory`` is the option in which the device remembers what Loa left there, if it has room for that. Options that
+    match ``lasting`` cannot be absent: what is no longer wanted of them stays.
     """
 
     device_type: str
@@ -38,6 +39,7 @@ class Words:
     prompt: str = ""
     takes_scripts: bool = False
     memory: str = ""
+    lasting: str = ""
 
 
 class Unchangeable(ValueError):
@@ -63,13 +65,24 @@ class Driver(Protocol):
         """Given before any change: the device goes back by itself after ``within`` seconds, and after losing power.
         Empty where the language has no means for it."""
 
-    def mask(self, text: str) -> str:
-        """An export without passwords, keys and other secrets."""
+    def kept(self, text: str) -> str:
+        """An export as it may be kept: without passwords, keys and other secrets, the time, the probation."""
 
 
 def host(text: str) -> dict[str, str]:
     """What an export says about the device itself."""
-    return dict(_HOST.findall(text))
+    return {key: value.strip() for key, value in _HOST.findall(text) if value.strip()}
+
+
+def plain(text: str) -> str:
+    """An export without what it says about the device itself."""
+    return _HOST.sub("", text)
+
+
+def possible(words: Words, wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Without the wish that something be absent that cannot be."""
+    lasts = re.compile(words.lasting or r"(?!)").match
+    return {name: text for name, text in wanted.items() if text or not lasts(name)}
 
 
 def missing(current: Mapping[str, str], wanted: Mapping[str, str | None]) -> dict[str, str | None]:

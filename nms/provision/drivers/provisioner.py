@@ -19,6 +19,8 @@ from nms.provision.drivers.language import (
     Unchangeable,
     host,
     missing,
+    plain,
+    possible,
     recalled,
     wishes,
 )
@@ -116,6 +118,12 @@ class CliProvisioner:
     def _driver(self, target: Target) -> Driver:
         return self.drivers[target.manifest.family]
 
+    def _wanted(
+        self, target: Target, current: Mapping[str, str], driver: Driver
+    ) -> tuple[dict[str, str | None], tuple[str, ...]]:
+        wanted, restarts = self.wish(target, current, driver.words.memory)
+        return possible(driver.words, wanted), restarts
+
     def _facts(self, target: Target) -> Facts:
         driver = self._driver(target)
         with opened(target, driver.words, self.access) as session:
@@ -132,7 +140,7 @@ class CliProvisioner:
     def _export(self, target: Target) -> str:
         driver = self._driver(target)
         with opened(target, driver.words, self.access) as session:
-            return _masked(driver, target, session.run(driver.words.export))
+            return _keepable(driver, target, session.run(driver.words.export))
 
     def _change(self, target: Target, within: float, keep: Callable[[DeviceId, str], None]) -> Result:
         """Arm, change, hang up. A session that breaks while it changes says nothing yet: ``confirm`` finds out."""
@@ -140,14 +148,14 @@ class CliProvisioner:
         with opened(target, driver.words, self.access) as session:
             text = session.run(driver.words.export)
             current = driver.parse(text)
-            wanted, restarts = self.wish(target, current, driver.words.memory)
+            wanted, restarts = self._wanted(target, current, driver)
             if not missing(current, wanted):
                 return Result(device, Outcome.UNCHANGED, None, *session.traffic)
             try:
                 commands = driver.change(current, wanted, restarts)
             except Unchangeable as option:
                 raise failed(faults.NO_COMMAND, device=device, option=str(option)) from None
-            keep(device, _masked(driver, target, text))
+            keep(device, _keepable(driver, target, text))
             session.run(driver.arm(within))
             problem = _tried(driver, target, session, commands, current)
             outcome = Outcome.APPLIED if problem is None else Outcome.FAILED
@@ -158,8 +166,10 @@ class CliProvisioner:
         with opened(target, driver.words, self.access) as session:
             text = session.run(driver.words.export)
             current = driver.parse(text)
-            wanted, _ = self.wish(target, current, driver.words.memory)
+            wanted, _ = self._wanted(target, current, driver)
             absent = missing(current, wanted)
+            if absent and driver.arm(0) and "probation" not in host(text):
+                raise failed(faults.WENT_BACK, device=device)
             if absent:
                 names = ", ".join(name for name in absent if name != driver.words.memory) or driver.words.memory
                 raise failed(faults.NOT_TAKEN, device=device, options=names)
@@ -169,7 +179,7 @@ class CliProvisioner:
                 if failure.diagnostic.code == faults.REFUSED:
                     raise failed(faults.WENT_BACK, device=device) from None
                 raise
-        return _masked(driver, target, text)
+        return _keepable(driver, target, text)
 
 
 def _tried(
@@ -208,9 +218,9 @@ def _observed(text: str, secret: bool) -> Observed:
     return Observed(digest_of(text), None if secret else text)
 
 
-def _masked(driver: Driver, target: Target, text: str) -> str:
+def _keepable(driver: Driver, target: Target, text: str) -> str:
     """An export without what the language or the manifest calls a secret."""
-    shown = driver.mask(text)
+    shown = driver.kept(plain(text))
     for secret in _secrets(target):
         shown = shown.replace(secret, MASK)
     return shown

@@ -16,7 +16,7 @@ backup was made before, so loading it removes both.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -29,8 +29,11 @@ _ESCAPE: Final = re.compile(rb"\\(?:([0-9A-F]{2})|(.))", re.DOTALL)
 _NAMED: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"_": b" ", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 _SECRET: Final = re.compile(
     r"(?<=[ ])((?!public-key)[\w.-]*(?:pass(?:word|phrase|code)|secret|private-key|(?:pre)?-?shared-key|psk|pin)=)"
-    r'("(?:\\.|[^"\\])*"|\S+)',
+    r'(?:"(?:\\.|[^"\\])*"|\\"(?:(?!\\").)*\\"|[^\s"\\]+)',
     re.DOTALL,
+)
+_PASSING: Final = re.compile(
+    r"^(?:/system scheduler add .*name=loa-guard.*\n|# (?=.* by RouterOS)\S+ \S+ )", re.MULTILINE
 )
 _LINK: Final = ("/interface", "/ip address", "/ip firewall", "/ip route", "/ip service")
 _LONG: Final = 300
@@ -38,14 +41,15 @@ _CHUNK: Final = 100
 """Characters; each may take nine on the line (three bytes, escaped)."""
 
 _IDENTITY: Final = ("name", "comment")
+_ARMED: Final = "[:len [/system scheduler find name=loa-guard]]"
 _EXPORT: Final = (
     ':put ("loa-host model=" . [/system resource get board-name])',
     ':put ("loa-host os=RouterOS " . [/system resource get version])',
     ':do {:put ("loa-host serial=" . [/system routerboard get serial-number])} on-error={}',
     ':do {:put ("loa-host wireguard=" . [/interface wireguard get loa public-key])} on-error={}',
+    f':if ({_ARMED} > 0) do={{:put "loa-host probation=yes"}}',
     "/export terse show-sensitive",
 )
-_ARMED: Final = "[:len [/system scheduler find name=loa-guard]]"
 _FILE: Final = (
     ':local file "loa-before"; :if ([:len [/file find name=flash]] > 0) do={:set file "flash/loa-before"}; '
     "/system backup save name=$file dont-encrypt=yes"
@@ -74,6 +78,7 @@ class RouterOS:
         ),
         prompt=r"\[[^\]\r\n]*@[^\]\r\n]*\] > ?$",
         memory="/system script[name=loa-applied] source",
+        lasting=r"[^\[]*(?:$|\[(?!name=|comment=|#))",
     )
 
     def parse(self, text: str) -> dict[str, str]:
@@ -88,7 +93,7 @@ class RouterOS:
         self, current: Mapping[str, str], wanted: Mapping[str, str | None], restarts: Sequence[str]
     ) -> tuple[str, ...]:
         del restarts  # every setting works at once
-        return tuple(_edits(current, missing(current, wanted)))
+        return tuple(_packed(_edits(current, missing(current, wanted))))
 
     def arm(self, within: float) -> tuple[str, ...]:
         policy = "policy=ftp,reboot,read,write,policy,test,password,sensitive"
@@ -99,8 +104,8 @@ class RouterOS:
             f"{{ {_FILE}; {start}; {timer} }}",
         )
 
-    def mask(self, text: str) -> str:
-        return _SECRET.sub(rf"\g<1>{MASK}", text)
+    def kept(self, text: str) -> str:
+        return _SECRET.sub(rf"\g<1>{MASK}", _PASSING.sub("", text))
 
 
 def _read(line: str, found: dict[str, str], counts: dict[str, int]) -> None:
@@ -150,6 +155,19 @@ def _edits(current: Mapping[str, str], differing: Mapping[str, str | None]) -> I
         yield _edit(path, selector, brief, _left(path, selector, current))
         for prop, text in long.items():
             yield from _rest(path, selector, prop, text)
+
+
+def _packed(commands: Iterable[str]) -> Iterator[str]:
+    """Several commands on one line as long as it is short: each line costs a journey there and back."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > _LONG:
+            yield line
+            line = command
+        else:
+            line = f"{line}; {command}" if line else command
+    if line:
+        yield line
 
 
 def _turn(item: tuple[tuple[str, str], Mapping[str, str | None]]) -> tuple[bool, bool]:

@@ -44,8 +44,8 @@ from nms.provision.reach import Target
 from nms.vault import Secret
 
 _BEGIN: Final = "loa-begin"
-_READY: Final = r"loa-ready"
-_END: Final = r"loa-end (\d+)"
+_READY: Final = "loa-ready"
+_END: Final = r"loa-end \d"
 _TAKE: Final = r"""printf 'loa-%s\n' ready; eval "$(cat)"; printf 'loa-%s %s\n' end $?"""
 """The script is read to its end before it runs, and is in no process's arguments. What is typed here does not hold the
 marks that are waited for."""
@@ -129,7 +129,7 @@ class Session:
         connection.write_channel(f"{body}\n\x04")
         answer = connection.read_until_pattern(_END, read_timeout=self._wait).replace("\r", "")
         output, _, code = answer.rpartition(f"{_BEGIN}\n")[2].rpartition("loa-end ")
-        if code.strip()[:1] != "0":
+        if code != "0":
             raise self._refused(output)
         return output
 
@@ -159,7 +159,8 @@ def opened(target: Target, words: Words, access: Access) -> Iterator[Session]:
     device = target.device
     if not target.host_key:
         raise failed(NO_KEY, device=device)
-    logging.getLogger("netmiko").setLevel(logging.WARNING)
+    for noisy in ("netmiko", "paramiko"):  # results say what happened; their debug logs would hold secrets
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         plain = socket.create_connection((target.address, access.port), access.timeout)
     except OSError as error:

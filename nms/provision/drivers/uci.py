@@ -62,6 +62,7 @@ _EXPORT: Final = (
     'echo "loa-host os=$(. /etc/openwrt_release 2>/dev/null; echo "$DISTRIB_DESCRIPTION")"',
     'echo "loa-host serial=$(mnf_info --sn 2>/dev/null)"',
     'echo "loa-host wireguard=$(wg show loa public-key 2>/dev/null)"',
+    'for one in /etc/loa/before.*; do [ ! -d "$one" ] || echo "loa-host probation=yes"; done',
     "uci export",
 )
 _LINE: Final = re.compile(
@@ -133,7 +134,7 @@ class Uci:
             f"sh /etc/loa/guard arm {ceil(within)}",
         )
 
-    def mask(self, text: str) -> str:
+    def kept(self, text: str) -> str:
         return _SECRET.sub(rf"\g<1>'{MASK}'", text)
 
 

@@ -67,7 +67,7 @@ class Vtysh:
         del within  # see above: there is nothing to arm
         return ()
 
-    def mask(self, text: str) -> str:
+    def kept(self, text: str) -> str:
         return _SECRET.sub(rf"\g<1> {MASK}", text)
 
 
