@@ -109,11 +109,11 @@ def drop(unit: str, *, block: bool) -> None:
         _do("stop", unit, block=block)
 
 
-def steady(units: Iterable[str], settle: float = SETTLE) -> None:
+def steady(units: Iterable[str]) -> None:
     """Returns when every unit has kept running. Raises Refused for the first that has not."""
     watched = list(units)
     if watched:
-        time.sleep(settle)
+        time.sleep(SETTLE)
     for unit in watched:
         found = state(unit)
         if found is None or not found.endswith("running"):
