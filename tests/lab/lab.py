@@ -1,0 +1,225 @@
+"""A province's network on one machine: real hosts with systemd, sshd and snmpd in namespaces, weak links between.
+
+    with Lab() as lab:
+        speaker = lab.host("23557-L01", link=WEAK_4G)          # at its address in the overlay, reached directly
+        modem = lab.modem("23557-M01")                         # behind a carrier's NAT, with a NAT of its own
+        behind = lab.host("23557-L02", behind=modem)
+        router = lab.router("r1", address="10.9.9.9")          # ssh router@... is FRR's vtysh
+        lab.ready()
+        lab.noc.run(lab.ssh(speaker, "uptime"))                # a program in the operations centre
+        with lab.noc.entered(): ...                            # this thread's sockets, threads, processes
+        speaker.exec(["systemctl", "is-active", "ssh"])        # inside, as root, for assertions
+        speaker.cut(); speaker.power_on(); speaker.wait()      # the disk is as the cut left it
+        speaker.link.set(Link(delay_ms=300)); speaker.link.cut(); speaker.link.restore()
+        received, sent = speaker.bytes()
+
+The centre (``lab.noc``) has ``PUBLIC``, where carriers' customers reach it, and the hub's address of the overlay 10/8.
+Hosts on a cable take derived overlay addresses directly; hosts behind a carrier (``carrier=True``, modems) are reached
+from nowhere until they have a tunnel. Hosts have one account with a key (``lab.user``, ``lab.key``), no password, no
+SNMP community, no package index. Whatever ends the owner, the lab's keeper takes everything away.
+
+Needs root; ``unavailable()`` says why there can be no lab here. See docs/lab.md.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from inventory import overlay
+from inventory.model import DeviceId
+from nms.provision.families import SETUPS
+from tests.lab import keeper
+from tests.lab.disk import File, enable, furnish, lay
+from tests.lab.host import Host, Wiring
+from tests.lab.image import Unavailable, image
+from tests.lab.link import Link, WeakLink
+from tests.lab.network import MODEM_RULES, OCTET, PUBLIC, Network
+from tests.lab.probe import unavailable
+from tests.lab.spaces import Space
+
+__all__ = ["OCTET", "PUBLIC", "ROUTER", "Lab", "Unavailable", "unavailable"]
+
+ROUTER: Final = "router"
+"""The account whose login shell is vtysh."""
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_PER_HOST: Final = 16
+
+
+class Lab:
+    """A network of hosts around one operations centre; a context manager. ``hosts`` in the order they were made."""
+
+    noc: Space
+
+    def __init__(self, user: str = SETUPS["loa-receiver"].user) -> None:
+        self.id = f"loa-lab-{os.getpid()}-{secrets.token_hex(3)}"
+        self.user = user
+        self.folder = keeper.folder(self.id)
+        self.key = self.folder / "key"
+        self.known_hosts = self.folder / "known_hosts"
+        self.hosts: list[Host] = []
+        self._lans: dict[str, str] = {}
+        self._public = ""
+
+    def __enter__(self) -> Self:
+        """Raises Unavailable with the reason where there can be no lab."""
+        reason = unavailable()
+        if reason is not None:
+            raise Unavailable(reason)
+        self._image = image()
+        with keeper.starting():
+            keeper.sweep()
+            self.folder.mkdir(mode=0o700)
+            command = ["unshare", "--mount", "--net", sys.executable, "-m", "tests.lab.keeper", self.id]
+            self._keeper = subprocess.Popen(
+                command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            )
+            assert self._keeper.stdout is not None
+            if self._keeper.stdout.readline().strip() != "ready":
+                raise RuntimeError("the lab's keeper did not start")
+        try:
+            self._network = Network(self.id, self._keeper.pid)
+        except BaseException:
+            self._end()
+            raise
+        self.noc = self._network.noc
+        private, self._public = _key_pair()
+        self.key.touch(mode=0o600)
+        self.key.write_text(private)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Everything the lab started is killed, everything it made is gone when this returns."""
+        self._end()
+
+    def _end(self) -> None:
+        self._keeper.communicate(timeout=120)
+        for host in self.hosts:
+            host.close()
+
+    def host(
+        self,
+        device: str,
+        *,
+        address: str | None = None,
+        behind: Host | None = None,
+        carrier: bool = False,
+        link: Link | None = None,
+        disk_mb: int = 512,
+    ) -> Host:
+        """A factory-fresh host, booting. Its address: given, the modem's to give, the carrier's, or the overlay's.
+
+        ``link`` makes its cable, or its radio to the carrier, a weak one. ``disk_mb`` can really be filled.
+        """
+        wanted = _Wanted(device, address, behind, carrier, link, disk_mb)
+        return self._made(wanted, self._keys(self.user))
+
+    def modem(self, device: str, *, address: str | None = None, carrier: bool = True, link: Link | None = None) -> Host:
+        """A host that NATs for hosts ``behind`` it and lets nothing in to them; ``carrier=False``: on the bench."""
+        files = {
+            "/etc/sysctl.d/50-modem.conf": ("net.ipv4.ip_forward = 1\n", 0o644),
+            "/etc/nftables.conf": (MODEM_RULES, 0o755),
+        }
+        wanted = _Wanted(device, address, None, carrier, link)
+        made = self._made(wanted, self._keys(self.user) | files, {"nftables": "sysinit"})
+        self._lans[made.name] = self._network.lan(made.space, len(self.hosts))
+        return made
+
+    def router(self, name: str, *, address: str | None = None, link: Link | None = None) -> Host:
+        """A host with FRR: logging in as ``ROUTER`` leads to its vtysh, not to a shell."""
+        wanted = _Wanted(name, address, None, False, link)
+        return self._made(wanted, self._keys(self.user, ROUTER), {"frr": "multi-user"})
+
+    def ready(self) -> None:
+        """Waits until every host's sshd answers. Raises TimeoutError."""
+        for host in self.hosts:
+            host.wait()
+
+    def ssh(self, host: Host, *command: str, user: str = "", address: str = "") -> list[str]:
+        """What to run in ``noc`` to run ``command`` on the host; ``address`` where it is not reached at its own."""
+        options = {
+            "IdentityFile": self.key,
+            "IdentitiesOnly": "yes",
+            "UserKnownHostsFile": self.known_hosts,
+            "HostKeyAlias": host.name,
+            "BatchMode": "yes",
+            "ConnectTimeout": 30,
+            "LogLevel": "ERROR",
+        }
+        given = [f"-o{name}={value}" for name, value in options.items()]
+        return ["ssh", "-F", "none", *given, f"{user or self.user}@{address or host.address}", *command]
+
+    def _made(self, wanted: _Wanted, files: Mapping[str, File], units: Mapping[str, str] | None = None) -> Host:
+        number = len(self.hosts) + 1
+        _spare_inotify(number)
+        name, space = f"h{number}", self._network.space(f"h{number}")
+        wiring, link = self._wired(wanted, space, number)
+        disk = lay(self._keeper.pid, self.folder / keeper.HOSTS / name, self._image, wanted.disk_mb)
+        private, public = _key_pair()
+        furnish(disk, {**files, **_identity(wanted.name, private, public)})
+        enable(disk, units or {})
+        host = Host(wanted.name, f"{self.id}/{name}", space, wiring, disk, self._keeper.pid, link)
+        self.hosts.append(host)
+        with self.known_hosts.open("a") as known:
+            known.write(f"{host.name},{host.address} {public}")
+        host.power_on()
+        return host
+
+    def _wired(self, wanted: _Wanted, space: Space, number: int) -> tuple[Wiring, WeakLink | None]:
+        if wanted.behind is not None:
+            gateway = self._lans[wanted.behind.name]
+            return self._network.behind(wanted.behind.space, space, number, gateway, wanted.link)
+        if wanted.carrier:
+            return self._network.carried(space, number, wanted.link)
+        address = wanted.address or overlay.address(DeviceId(wanted.name), OCTET)
+        return self._network.direct(space, number, address, wanted.link)
+
+    def _keys(self, *users: str) -> dict[str, File]:
+        return {f"~{user}/.ssh/authorized_keys": (self._public, 0o600) for user in users}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    name: str
+    address: str | None
+    behind: Host | None
+    carrier: bool
+    link: Link | None
+    disk_mb: int = 512
+
+
+def _key_pair() -> tuple[str, str]:
+    """A new private key, and its public line."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(), public + "\n"
+
+
+def _identity(name: str, private: str, public: str) -> dict[str, File]:
+    """A name that sudo finds without asking a name server, and the host's own key."""
+    return {
+        "/etc/hostname": (f"{name.lower()}\n", 0o644),
+        "/etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {name.lower()}\n", 0o644),
+        "/etc/ssh/ssh_host_ed25519_key": (private, 0o600),
+        "/etc/ssh/ssh_host_ed25519_key.pub": (public, 0o644),
+    }
+
+
+def _spare_inotify(hosts: int) -> None:
+    """Every systemd watches files; Linux allows all of them together 128 watchers."""
+    needed = 128 + _INOTIFY_PER_HOST * hosts
+    if hosts > 20 and int(_INOTIFY.read_text()) < needed:
+        _INOTIFY.write_text(str(2 * needed))
