@@ -44,6 +44,8 @@ VERBS: Mapping[str, Verb] = {
     "pki": Verb("pki", N_("certificates of hub and devices: make, give, revoke")),
     "coverage": Verb("coverage", N_("the year's indicators: planned, reached, printed")),
     "plan": Verb("plan", N_("what would be changed on the devices")),
+    "apply": Verb("apply", N_("change the devices as a plan says, in waves")),
+    "rollouts": Verb("apply", N_("what was changed, by whom, with which result")),
     "serve": Verb("serve", N_("run the hub: monitoring, playout, exporter")),
     "status": Verb("status", N_("what is broken, and what is lost because of it")),
     "events": Verb("status", N_("changes of state since a time")),

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,7 +32,7 @@ from exporters import http
 from exporters.scrape import Scrape
 from inventory.diagnostics import Diagnostic, Place
 from inventory.load import load
-from inventory.model import Network
+from inventory.model import DeviceId, Network
 from nms.alarm_store import OpenedWork
 from nms.journal import EventKind, append
 from nms.monitor.loop import Monitor
@@ -46,13 +46,16 @@ from nms.settings import Clock, Settings
 from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
 from nms.store.ownership import LOST_CLAIM
+from tui.apply_service import ApplyService
 from tui.certificates import Certificates, make_certificates
 from tui.commands.keys import BUNDLE
 from tui.failure import StartError
 from tui.hub import HubSocket
+from tui.plan_service import PlanService
 from tui.polling import Scope, make_monitor, make_whole, security_of
 from tui.provisioning import make_plans
 from tui.roles import Role, Work
+from tui.rollouts import make_rollouts
 from tui.service import HubService
 from tui.trapping import trap_task
 
@@ -295,8 +298,24 @@ def _add_playout(
             hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version(), lambda: watch.troubles
         )
         plans = make_plans(settings, hub.current, hub.clock, hub.picture(), hub.store)
-        hub.tasks["socket"] = HubSocket(settings.socket, service.handlers() | plans.handlers(), hub.current).run
+        rollouts = _add_rollouts(hub, plans, playout)
+        handlers = service.handlers() | plans.handlers() | rollouts.handlers()
+        hub.tasks["socket"] = HubSocket(settings.socket, handlers, hub.current).run
     return library
+
+
+def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyService:
+    async def online() -> frozenset[str]:
+        words = await playout.words()
+        return frozenset(device for device, state in (words or {}).items() if state.online)
+
+    def soon(devices: Collection[DeviceId]) -> None:
+        if hub.monitor is not None:
+            hub.monitor.poll_soon(devices)
+
+    rollouts = make_rollouts(hub.settings, plans, hub.clock, hub.picture(), soon, online, hub.store)
+    hub.tasks["rollouts"] = rollouts.run
+    return rollouts
 
 
 def _add_content(hub: Hub, library: Library, certificates: Certificates | None) -> None:

@@ -53,10 +53,11 @@ class Treated:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """``plan`` is the plan file's document; ``devices`` in the order of their waves, empty where not asked for."""
+    """``plan``: the plan's id; ``devices`` in the order of their waves, empty where not asked for."""
 
     id: str
-    plan: Mapping[str, Any]
+    plan: str
+    selection: str
     author: str
     started: datetime
     state: State
@@ -112,7 +113,7 @@ def resume(session: Session, number: str, person: str, now: datetime) -> Deploym
     append(session, now, EventKind.DEPLOY_STARTED, number, from_=row.state, to=State.RUNNING, data={"by": person})
     row.state, row.ended, row.reason = State.RUNNING, None, {}
     session.flush()
-    return _deployment(session, row)
+    return read(session, number) or fault("PLN317", rollout=number)
 
 
 def record(session: Session, number: str, results: Iterable[Result], now: datetime) -> None:
@@ -150,16 +151,22 @@ def interrupt(session: Session, now: datetime) -> tuple[str, ...]:
 
 def read(session: Session, number: str) -> Deployment | None:
     """A roll-out with its devices; by the end of its id too, where that is one's only."""
-    rows = session.scalars(
-        select(DeploymentRow).where(DeploymentRow.id.endswith(number, autoescape=True)).limit(2)
-    ).all()
-    return _deployment(session, rows[0]) if number and len(rows) == 1 else None
+    heads = session.execute(_HEAD.where(DeploymentRow.id.endswith(number, autoescape=True)).limit(2)).all()
+    if not number or len(heads) != 1:
+        return None
+    devices = session.scalars(_devices(heads[0].id).order_by(DeploymentDeviceRow.wave, DeploymentDeviceRow.device))
+    return _deployment(heads[0], tuple(_treated(one) for one in devices))
+
+
+def plan_of(session: Session, number: str) -> Mapping[str, Any]:
+    """The plan file's document as it was when the roll-out began."""
+    return session.get_one(DeploymentRow, number).plan
 
 
 def latest(session: Session, limit: int) -> tuple[tuple[Deployment, Mapping[str, int]], ...]:
     """The last roll-outs, the newest first, and how many devices had which outcome."""
-    rows = session.scalars(select(DeploymentRow).order_by(DeploymentRow.started.desc()).limit(limit)).all()
-    return tuple((_value(row), _counts(session, row.id)) for row in rows)
+    heads = session.execute(_HEAD.order_by(DeploymentRow.started.desc()).limit(limit)).all()
+    return tuple((_deployment(head), _counts(session, head.id)) for head in heads)
 
 
 def unsettled(session: Session, number: str) -> tuple[DeviceId, ...]:
@@ -234,14 +241,31 @@ def _counts(session: Session, number: str) -> dict[str, int]:
     return {outcome: count for outcome, count in rows}
 
 
-def _value(row: DeploymentRow, devices: tuple[Treated, ...] = ()) -> Deployment:
-    reason = from_json(row.reason) if row.reason else None
-    return Deployment(row.id, row.plan, row.author, row.started, State(row.state), row.ended, reason, devices)
+_HEAD: Final = select(
+    DeploymentRow.id,
+    DeploymentRow.author,
+    DeploymentRow.started,
+    DeploymentRow.state,
+    DeploymentRow.ended,
+    DeploymentRow.reason,
+    DeploymentRow.plan["id"].as_string().label("plan"),
+    DeploymentRow.plan["selection"].as_string().label("selection"),
+)
+"""Without the plan itself: it may have megabytes, and is not looked at twice a second."""
 
 
-def _deployment(session: Session, row: DeploymentRow) -> Deployment:
-    rows = session.scalars(_devices(row.id).order_by(DeploymentDeviceRow.wave, DeploymentDeviceRow.device))
-    return _value(row, tuple(_treated(one) for one in rows))
+def _deployment(head: Any, devices: tuple[Treated, ...] = ()) -> Deployment:
+    return Deployment(
+        id=head.id,
+        plan=head.plan or "",
+        selection=head.selection or "",
+        author=head.author,
+        started=head.started,
+        state=State(head.state),
+        ended=head.ended,
+        reason=from_json(head.reason) if head.reason else None,
+        devices=devices,
+    )
 
 
 def _treated(row: DeploymentDeviceRow) -> Treated:

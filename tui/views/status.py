@@ -15,6 +15,7 @@ from tui.views.words import (
     EVENT_STATES,
     EVENTS,
     KINDS,
+    ROLLOUT_STATES,
     SIGNS,
     STATES,
     cause_text,
@@ -98,7 +99,7 @@ def device_line(row: DeviceRow, translate: Translate) -> str:
 
 def event_line(row: EventRow, translate: Translate) -> str:
     """``17:00 01/10/2024  23557-L01  thiết bị  đang kết nối → mất kết nối (…)``."""
-    states = BULLETIN_STATES if row.kind.startswith("bulletin.") else {**STATES, **EVENT_STATES}
+    states = BULLETIN_STATES if row.kind.startswith("bulletin.") else {**STATES, **EVENT_STATES, **ROLLOUT_STATES}
     change = " → ".join(translate(states.get(part, part)) for part in (row.before, row.after) if part)
     said = EVENT_CAUSES.get(row.cause)
     cause = translate(said) if said else cause_text(row.cause, translate)

@@ -136,6 +136,14 @@ EVENTS: Mapping[str, str] = {
     "self.shard": N_("part of the fleet"),
     "self.clock": N_("clock jumped"),
 }
+ROLLOUT_STATES: Mapping[str, str] = {
+    "running": N_("under way"),
+    "paused": N_("paused"),
+    "interrupted": N_("interrupted"),
+    "stopped": N_("stopped by itself"),
+    "done": N_("done"),
+}
+
 EVENT_STATES: Mapping[str, str] = {
     "polled": N_("polled"),
     "missed": N_("not polled"),
