@@ -211,12 +211,13 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     """Everything that the roles need, and nothing else. Raises StartError."""
     several = _several(settings, work)
     keys = _trust(settings, network) if Role.PLAYOUT in work.roles else None
+    current, clock = Current(network), settings.make_clock()
+    certificates = make_certificates(settings, current, clock) if keys is not None else None
     store = _open(settings, work)
     stack.callback(store.close)
-    hub = Hub(settings, work, settings.make_clock(), store, Current(network), several)
+    hub = Hub(settings, work, clock, store, current, several)
     if Role.MONITOR in work.roles:
         _add_monitor(hub, stack)
-    certificates = make_certificates(settings, hub.current, hub.clock) if keys is not None else None
     tls = certificates.broker if certificates is not None else None
     broker = Broker(settings.mqtt_host, settings.mqtt_port, tls) if keys is not None else None
     watch = _add_watch(hub, broker)

@@ -9,6 +9,7 @@ import pytest
 
 from audio.receiver.__main__ import main
 from audio.receiver.config import Config, clock_shift, load
+from audio.receiver.identity import Files
 from tests.audio.receiver_kit import EVENING, Kit, write_config
 
 
@@ -18,9 +19,7 @@ def kit() -> Kit:
 
 
 def test_settings_are_read_whole(tmp_path: Path, kit: Kit) -> None:
-    config = load(
-        write_config(tmp_path, kit, broker="127.0.0.1:8883", clock="2024-10-01T16:59:30+07:00@1795000000.0")
-    )
+    config = load(write_config(tmp_path, kit, broker="127.0.0.1:8883", clock="2024-10-01T16:59:30+07:00@1795000000.0"))
     assert isinstance(config, Config)
     assert (config.host, config.port) == ("127.0.0.1", 8883)
     assert config.state == tmp_path / "state"
@@ -112,3 +111,44 @@ def test_starting_needs_neither_decoder_nor_anything_above(tmp_path: Path) -> No
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def refused(config: object) -> list[str]:
+    assert isinstance(config, tuple)
+    return [problem.key for problem in config]
+
+
+def test_without_certificates_nothing_leaves_the_machine(tmp_path: Path, kit: Kit) -> None:
+    for here in ("127.0.0.1", "127.3.2.1", "[::1]", "localhost"):
+        config = load(write_config(tmp_path, kit, broker=f"{here}:1883", content=f"http://{here}:8080"))
+        assert isinstance(config, Config), config
+        assert config.papers is None
+    for there in ("192.0.2.7", "hub.example", "localhost.example", "[2001:db8::1]"):
+        assert refused(load(write_config(tmp_path, kit, broker=f"{there}:8883"))) == ["broker"]
+        assert refused(load(write_config(tmp_path, kit, content=f"http://{there}:8080"))) == ["content"]
+    assert refused(load(write_config(tmp_path, kit, content="https://127.0.0.1:8443"))) == ["content"]
+
+
+def test_with_certificates_everything_is_encrypted(tmp_path: Path, kit: Kit) -> None:
+    for name in ("ca.pem", "device.pem", "device.key"):
+        (tmp_path / name).touch()
+    papers = {"ca": "ca.pem", "certificate": "device.pem", "key": "device.key"}
+    secure = papers | {"broker": "hub.example:8883", "content": "https://hub.example:8443"}
+    config = load(write_config(tmp_path, kit, **secure))
+    assert isinstance(config, Config)
+    assert config.papers == Files(tmp_path / "ca.pem", tmp_path / "device.pem", tmp_path / "device.key")
+    assert refused(load(write_config(tmp_path, kit, **secure | {"content": "http://127.0.0.1:1"}))) == ["content"]
+    assert refused(load(write_config(tmp_path, kit, **secure | {"key": "none.key"}))) == ["key"]
+    for missing in papers:
+        assert refused(load(write_config(tmp_path, kit, **secure | {missing: ""})))[0] == missing
+
+
+def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
+    tmp_path: Path, kit: Kit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    papers = {"ca": "ca.pem", "certificate": "device.pem", "key": "device.key"}
+    for name in papers.values():
+        (tmp_path / name).write_text("nonsense")
+    path = write_config(tmp_path, kit, content="https://127.0.0.1:1", **papers)
+    assert main(["--config", str(path)]) == 2
+    assert ": certificate: is refused" in capsys.readouterr().err
