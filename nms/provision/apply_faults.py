@@ -54,7 +54,6 @@ CODES: Mapping[str, tuple[str, str]] = {
     ),
     "PLN317": (N_("no roll-out is called '{rollout}'"), N_("see them with: loa rollouts")),
     "PLN318": (N_("roll-out {rollout} has ended and cannot go on"), N_("make a new plan: loa plan")),
-    "PLN319": (N_("{device} belongs to a family that this hub cannot change"), N_("correct the device's profile")),
     "PLN320": (
         N_("stopped in wave {wave}: {count} devices failed or lost contact, {limit} are allowed"),
         N_("the others were not touched; see why: loa rollouts {rollout}"),

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId
-from nms.provision import deployments, facts
+from nms.provision import deployments, facts, plan_faults
 from nms.provision.apply_faults import fault
 from nms.provision.contact import SSH, Contact, Ways
 from nms.provision.deployments import State
@@ -187,7 +187,7 @@ class Deployer:
             provisioner = self._provisioners.get(family)
             if provisioner is None:
                 for job in some:
-                    yield job, Unreached(job.device, fault("PLN319", device=job.device))
+                    yield job, Unreached(job.device, plan_faults.fault("PLN209", family=family))
                 continue
             async with _ended(provisioner.facts([job.target for job in some])) as answers:
                 async for answer in answers:
