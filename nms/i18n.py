@@ -39,7 +39,7 @@ def translator(language: str, folder: Path = LOCALE) -> Callable[[str], str]:
 def speak(language: str, folder: Path = LOCALE) -> None:
     """Let ``gettext``'s own functions, through which libraries speak, answer in ``language``, until told otherwise.
 
-    They ask the environment for the language at every call, so it is written there.
+    They ask the environment for the language at every call, so it is written there; figures are written accordingly.
     """
     gettext.bindtextdomain("loa", str(folder))
     gettext.textdomain("loa")
@@ -63,15 +63,20 @@ def local(moment: datetime) -> str:
     return moment.astimezone(VIETNAM).strftime("%H:%M %d/%m/%Y")
 
 
-def number(value: int, language: str = DEFAULT) -> str:
-    """``1.055`` in Vietnamese, ``1,055`` in English."""
-    thousands, _ = _SEPARATORS.get(language, _SEPARATORS[DEFAULT])
+def number(value: int, language: str = "") -> str:
+    """``1.055`` in Vietnamese, ``1,055`` in English; in the language of ``speak`` if none is given."""
+    thousands, _ = _separators(language)
     return f"{value:,}".replace(",", thousands)
 
 
-def decimal(value: float, places: int = 1, language: str = DEFAULT) -> str:
-    """``92,3`` in Vietnamese; a half is rounded away from zero, as offices do."""
-    thousands, point = _SEPARATORS.get(language, _SEPARATORS[DEFAULT])
+def decimal(value: float, places: int = 1, language: str = "") -> str:
+    """``92,3`` in Vietnamese; a half is rounded away from zero, as offices do. Language as in ``number``."""
+    thousands, point = _separators(language)
     rounded = Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     whole, _, rest = f"{rounded:,f}".partition(".")
     return whole.replace(",", thousands) + (point + rest if rest else "")
+
+
+def _separators(language: str) -> tuple[str, str]:
+    """Of thousands and of decimals."""
+    return _SEPARATORS.get(language or os.environ.get("LANGUAGE", DEFAULT), _SEPARATORS[DEFAULT])

@@ -11,7 +11,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
-from nms.i18n import N_, decimal, local, nfc, number, plural_translator, translator
+from nms.i18n import N_, decimal, local, nfc, number, plural_translator, speak, translator
 
 
 @pytest.fixture
@@ -81,6 +81,16 @@ def test_decimals(value: float, places: int, language: str, shown: str) -> None:
 
 def test_numbers() -> None:
     assert [number(1055), number(2221, "en"), number(-7), number(1234567)] == ["1.055", "2,221", "-7", "1.234.567"]
+
+
+def test_figures_follow_the_language_that_is_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "vi")
+    speak("en")
+    assert (number(1055), decimal(1234.5), number(1055, "vi")) == ("1,055", "1,234.5", "1.055")
+    speak("vi")
+    assert (number(1055), decimal(1234.5)) == ("1.055", "1.234,5")
+    monkeypatch.setenv("LANGUAGE", "C.UTF-8")
+    assert number(1055) == "1.055", "a language that nobody chose"
 
 
 @pytest.mark.parametrize("module", ["nms.i18n", "nms.settings", "nms.vault"])

@@ -112,6 +112,7 @@ class Desk:
     places: Places = field(default_factory=lambda: Places(network(), ON))
     healths: dict[DeviceId, Health] = field(default_factory=dict)
     outcomes: dict[DeviceId, Outcome] = field(default_factory=dict)
+    now: datetime = NOW
     broker: Broker = field(default_factory=lambda: Broker("127.0.0.1", 1))
 
     def service(self) -> AlarmService:
@@ -121,12 +122,12 @@ class Desk:
         async def playing() -> Mapping[str, str]:
             return {FIRST: "b1"}
 
-        return AlarmService(lambda: self.places, lambda: NOW, lambda: latest, playing, self.store, self.playout())
+        return AlarmService(lambda: self.places, lambda: self.now, lambda: latest, playing, self.store, self.playout())
 
     def playout(self) -> Playout:
         """The real one, to whose broker nobody listens."""
         key, folder = Ed25519PrivateKey.generate(), Path(tempfile.gettempdir())
-        clock, broker = (lambda: NOW), self.broker
+        clock, broker = (lambda: self.now), self.broker
         return Playout(self.store, lambda: self.places.network, broker, key, "hub", clock, {}, Library(folder))
 
     def documents(self) -> dict[str, list[str]]:

@@ -43,7 +43,8 @@ class Shell:
         with self.monkeypatch.context() as patch:
             for name in [n for n in os.environ if n.startswith(("LOA_", "XDG_"))]:
                 patch.delenv(name)
-            for name, value in (environment(self.home) | variables).items():
+            # the command writes its language there (nms.i18n.speak); the test's own stays as it was
+            for name, value in (environment(self.home) | {"LANGUAGE": "vi"} | variables).items():
                 patch.setenv(name, value)
             self.capsys.readouterr()
             with pytest.raises(SystemExit) as stop:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from audio.documents import EVERYTHING
+from audio.muting import expire
 from nms.alarm_store import open_alarms, settle
 from nms.alarms import OF_HEALTH, AlarmKind, Raised
 from nms.journal import EventKind, append
@@ -15,6 +17,8 @@ from nms.monitor.snmp.outcome import Reading
 from nms.store import SimUsageRow, Store, to_milliseconds
 from tests.tui.alarm_desk import ELSEWHERE, FIRST, MODEM, NOW, SECOND, Desk
 from tui import alarm_methods as a
+from tui import methods as m
+from tui.alarm_rows import counts
 from tui.hub import Refusal
 
 
@@ -139,3 +143,102 @@ async def test_everything_known_of_a_device(desk: Desk) -> None:
 async def test_nobody_knows_a_device_that_is_not_there(desk: Desk) -> None:
     assert await refused(desk.service().device(desk.caller("nobody"), a.DeviceId("23557-L99"))) == "MON052"
     assert desk.store.read_sync(open_alarms) == ()
+
+
+async def silenced(desk: Desk, who: str = "technician", **changes: str) -> m.Silenced:
+    given = a.Silence(FIRST.lower(), at(3), "loa rú", **changes)
+    return await desk.service().silence(desk.caller(who), given)
+
+
+async def test_a_cluster_is_silenced_everywhere_and_named_with_whom_to_call(desk: Desk) -> None:
+    row = await silenced(desk)
+    known = m.Silenced(FIRST, "Phường Yên Đỗ", "buôn Nu", "Siu Nga 0905", at(0), at(3), "Technician", "loa rú")
+    assert row == known
+    assert desk.documents() == {f"loa/1/now/d/{FIRST}/23557": [EVERYTHING]}
+    service, nobody = desk.service(), desk.caller("nobody")
+    (listed,) = (await service.alarms(nobody, a.Alarms())).silenced
+    assert (listed.device, [p.code for p in listed.forbidden]) == (FIRST, ["CFG104"])
+    assert (await service.alarms(nobody, a.Alarms("commune=23617"))).silenced == ()
+    assert [r.device for r in (await service.alarms(nobody, a.Alarms("commune=23557"))).silenced] == [FIRST]
+    (page,) = (await service.device(desk.caller("technician"), a.DeviceId(FIRST))).silenced
+    assert page == known
+    assert (await service.device(nobody, a.DeviceId(SECOND))).silenced == ()
+    assert desk.audited() == [f"technician device.mute {FIRST}"]
+
+
+async def test_a_silence_is_lifted_by_word_or_with_the_repair(desk: Desk) -> None:
+    service, who = desk.service(), desk.caller("technician")
+    await silenced(desk, who="operator")
+    await service.unsilence(who, a.Unsilence(FIRST, "đã thay"))
+    assert desk.documents() == {f"loa/1/now/d/{FIRST}/64": []}
+    assert await refused(service.unsilence(who, a.Unsilence(FIRST, "đã thay"))) == "BUL037"
+    await service.silence(who, a.Silence(FIRST, at(3), "loa rú", "Lan", "loa nén"))
+    (order,) = (await service.device(who, a.DeviceId(FIRST))).repairs
+    assert (order.who, order.part, order.until, order.closed) == ("Lan", "loa nén", at(3), 0)
+    await service.mended(who, a.DeviceId(FIRST))
+    assert desk.documents()[f"loa/1/now/d/{FIRST}/23557"] == []
+    assert (await service.alarms(who, a.Alarms())).silenced == ()
+    assert desk.audited()[-1] == f"technician device.mended {FIRST}"
+
+
+async def test_who_may_silence_what(desk: Desk) -> None:
+    service, who = desk.service(), desk.caller("technician")
+    assert await refused(silenced(desk, who="editor")) == "MON051"
+    assert await refused(silenced(desk, who="nobody")) == "CFG104"
+    assert await refused(service.silence(who, a.Silence(ELSEWHERE, at(3), "rú"))) == "MON051"
+    assert await refused(service.silence(who, a.Silence(MODEM, at(3), "rú"))) == "MON056"
+    assert await refused(service.silence(who, a.Silence("23557-L77", at(3), "rú"))) == "MON052"
+    assert await refused(service.silence(who, a.Silence(FIRST, at(3), "rú", who="Lan"))) == "MON057"
+    assert await refused(service.silence(who, a.Silence(FIRST, at(3), " "))) == "BUL035"
+    assert await refused(service.silence(who, a.Silence(FIRST, at(-1), "rú"))) == "BUL034"
+    await silenced(desk)
+    assert await refused(service.unsilence(desk.caller("editor"), a.Unsilence(FIRST, "x"))) == "MON051"
+    assert await refused(service.unsilence(who, a.Unsilence(FIRST, " "))) == "BUL035"
+    assert desk.audited() == [f"technician device.mute {FIRST}"], "what was refused leaves no act"
+
+
+async def test_a_silence_that_its_date_has_ended_is_told_for_a_day(desk: Desk) -> None:
+    await silenced(desk)
+    after = NOW + timedelta(days=3, hours=1)
+    desk.now = after
+    desk.store.write_sync(lambda s: expire(s, after))
+    service, who = desk.service(), desk.caller("technician")
+    (row,) = (await service.alarms(who, a.Alarms())).silenced
+    assert (row.device, row.expired) == (FIRST, True)
+    assert [r.expired for r in (await service.device(who, a.DeviceId(FIRST))).silenced] == [True]
+    await service.silence(who, a.Silence(FIRST, at(9), "vẫn rú"))
+    assert [r.reason for r in (await service.alarms(who, a.Alarms())).silenced] == ["vẫn rú"]
+    await service.unsilence(who, a.Unsilence(FIRST, "đã sửa"))
+    assert (await service.alarms(who, a.Alarms())).silenced == (), "the last word was a person's"
+
+
+async def test_everybody_is_told_what_they_may_not_do(desk: Desk) -> None:
+    desk.lose_the_modem()
+    desk.set_wrong(ELSEWHERE)
+    service = desk.service()
+    expected = {
+        "operator": ({MODEM: [], ELSEWHERE: []}, []),
+        "technician": ({MODEM: [], ELSEWHERE: ["MON051"]}, []),
+        "editor": ({MODEM: ["MON051"], ELSEWHERE: ["MON051"]}, ["MON051"]),
+        "nobody": ({MODEM: ["CFG104"], ELSEWHERE: ["CFG104"]}, ["CFG104"]),
+    }
+    for who, (rows, anywhere) in expected.items():
+        found = await service.alarms(desk.caller(who), a.Alarms())
+        assert {row.subject: [p.code for p in row.forbidden] for row in found.alarms} == rows, who
+        assert [p.code for p in found.forbidden] == anywhere, who
+        assert found.now == at(0)
+
+
+async def test_alarms_are_counted_by_what_is_done_about_them(desk: Desk) -> None:
+    desk.lose_the_modem()
+    desk.set_wrong(ELSEWHERE)
+    service, who = desk.service(), desk.caller("operator")
+
+    def count() -> m.AlarmCounts:
+        return desk.store.read_sync(lambda s: counts(s, NOW, 4))
+
+    assert count() == m.AlarmCounts(2, 2, 0, 4)
+    await service.acknowledge(who, a.Acknowledge(MODEM))
+    assert count() == m.AlarmCounts(2, 1, 0, 4)
+    await service.repair(who, a.Repair(ELSEWHERE, "pin", "Lan", at(3)))
+    assert count() == m.AlarmCounts(2, 0, 1, 4)

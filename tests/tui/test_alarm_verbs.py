@@ -96,6 +96,47 @@ def test_a_repair_order_from_its_opening_to_its_end(hub: Hub) -> None:
     assert hub.loa("repair", MODEM, "--part", "anten").code == 2
 
 
+def test_a_screaming_horn_is_silenced_with_its_repair_and_speaks_again_when_it_is_mended(hub: Hub) -> None:
+    order = ("silence", FIRST, "--until", "05/10/2024", "--reason", "loa rú")
+    answer = hub.loa(*order, "--repair", "Lê Ngọc Lan/loa nén")
+    assert answer.code == 0
+    line, warning, call = answer.out.splitlines()
+    where = f"⊗ {FIRST}  Phường Yên Đỗ · buôn Nu: silenced until 23:59 05/10/2024 (loa rú, Technician)"
+    assert (line, warning) == (where, "WILL NOT HEAR: 1 silenced clusters")
+    assert "call Siu Nga 0905" in call
+    assert where in hub.loa("alarms").out
+    assert "đang khóa đến 23:59 05/10/2024" in hub.loa("alarms", lang="vi").out
+    (told,) = hub.loa("alarms", "--json").json()["silenced"]
+    assert (told["device"], told["until"], told["expired"]) == (FIRST, "2024-10-05T23:59:59.999+07:00", False)
+    assert told["contact"] == "Siu Nga 0905"
+    page = hub.loa("device", FIRST).out.splitlines()
+    assert page[1:3] == [
+        "  ⊗ silenced until 23:59 05/10/2024 (loa rú, Technician)",
+        "  ⏸ repair order: loa nén: Lê Ngọc Lan, until 23:59 05/10/2024",
+    ]
+    assert hub.loa("device", FIRST, "--json").json()["device"]["silenced"]["reason"] == "loa rú"
+    hub.loa("repair", FIRST, "--done")
+    assert hub.loa("device", FIRST, "--json").json()["device"]["silenced"] is None
+    assert "⊗" not in hub.loa("alarms").out
+
+
+def test_silenced_and_let_speak_by_word(hub: Hub) -> None:
+    order = ("silence", FIRST, "--until", "17:30 01/10/2024", "--reason", "loa rú")
+    assert hub.loa(*order, "--json").json()["silenced"]["until"] == "2024-10-01T17:30:00.000+07:00"
+    assert hub.loa("unsilence", FIRST, "--reason", "đã sửa").out == f"{FIRST} is no longer silenced\n"
+    assert hub.loa("unsilence", FIRST, "--reason", "đã sửa").err.startswith("error[BUL037]")
+    assert hub.loa(*order, "--repair", "Lan").code == 2
+    assert hub.loa("silence", FIRST, "--until", "soon", "--reason", "x").code == 2
+    assert hub.loa("silence", FIRST, "--until", "17:30").code == 2, "a reason goes on record"
+    assert hub.loa("silence", MODEM, "--until", "17:30", "--reason", "x").err.startswith("error[MON056]")
+    assert hub.loa(*order, who="editor").err.startswith("error[MON051]")
+
+
+def test_a_device_in_maintenance_says_so_first(hub: Hub) -> None:
+    hub.loa("maintenance", f"device={FIRST}", "--until", "2024-10-01T20:00", "--reason", "Thay cột")
+    assert hub.loa("device", FIRST).out.splitlines()[1] == "  ⏸ in maintenance until 20:00 01/10/2024: Thay cột"
+
+
 def test_work_is_announced_on_a_selection(hub: Hub) -> None:
     work = ("maintenance", "commune=23557", "kind=loudspeaker", "--reason", "Thay cột")
     assert hub.loa(*work, "--until", "2024-10-01T20:00").out == "2 devices in maintenance until 20:00 01/10/2024\n"

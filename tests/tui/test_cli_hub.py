@@ -7,6 +7,7 @@ import base64
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,57 @@ def test_stop_return_and_all_clear_say_what_they_did(hub: Hub) -> None:
         ("all_clear", m.BulletinId("b1")),
         ("return", m.Return("b1", "sai tên")),
     ]
+
+
+SILENCED = m.Silenced("23557-L02", "Phường Yên Đỗ", "làng Ia", "Rơ Chăm 0905", NOW - 1, NOW + 1, "Lan", "loa rú")
+UNHEARD = ["WILL NOT HEAR: 1 silenced clusters", "  ⊗ 23557-L02  Phường Yên Đỗ · làng Ia – call Rơ Chăm 0905"]
+
+
+def test_who_will_not_hear_is_named_before_it_is_sent_and_before_it_is_approved(hub: Hub) -> None:
+    hub.answers.by_method["preview"] = m.Preview("Ia Pa", 8, 1, ("Xã Ia Pa",), (), (SILENCED,))
+    push = ("push", "--class", "emergency", "--origin", "64", "--title", "t", "--text", "a", "--preview")
+    assert hub.loa(*push).err.splitlines() == UNHEARD
+    (told,) = hub.loa(*push, "--json").json()["silenced"]
+    assert (told["device"], told["contact"]) == ("23557-L02", "Rơ Chăm 0905")
+    body = base64.b64encode(b"{}").decode()
+    hub.answers.by_method["body"] = m.Body(bulletin(cls="emergency"), 1, body, (SILENCED,))
+    answer = hub.loa("approve", "b1")
+    assert answer.code == 2, "nobody is there to ask"
+    assert answer.err.splitlines()[:2] == UNHEARD
+
+
+def test_who_was_silenced_stands_first_in_the_report(hub: Hub) -> None:
+    row = m.ReportRow("23557-L09", "Phường Yên Đỗ", "làng Ia", "silenced", "", 0, None, "Rơ Chăm 0905")
+    counted = {**REPORT.counts, "silenced": 1}
+    hub.answers.by_method["report"] = replace(REPORT, counts=counted, devices=(*REPORT.devices, row))
+    lines = hub.loa("report", "b1").out.splitlines()
+    assert "WILL NOT HEAR: 1 silenced clusters" in lines
+    (first,) = [line for line in lines if line.startswith("  ")][:1]
+    assert first == "  23557-L09 Phường Yên Đỗ · làng Ia: silenced, does not hear – call Rơ Chăm 0905"
+    (told,) = [d for d in hub.loa("report", "b1", "--json").json()["devices"] if d["result"] == "silenced"]
+    assert told["contact"] == "Rơ Chăm 0905"
+
+
+def test_a_stop_ends_early_and_what_still_holds_is_told(hub: Hub) -> None:
+    standing = m.StopRow("u/64", "Tỉnh Gia Lai", NOW + 3_600_000, "", "bão")
+    hub.answers.by_method["resume"] = m.Resumed(("u/23557",), (standing,))
+    answer = hub.loa("resume", "commune=23557", "--bulletin", "b1", "--reason", "nhầm")
+    assert answer.out.splitlines() == [
+        "no longer stopped in u/23557",
+        "u/64 stays stopped until 18:00 01/10/2024 by Tỉnh Gia Lai",
+    ]
+    assert hub.answers.asked == [("resume", m.Resume("commune=23557", "nhầm", "b1"))]
+    assert hub.loa("resume", "commune=23557").code == 2, "a reason goes on record"
+
+
+def test_the_status_counts_alarms(hub: Hub) -> None:
+    hub.answers.by_method["overview"] = overview(alarms=m.AlarmCounts(1055, 3, 1, 2))
+    line = "Alarms: 1,055, not acknowledged 3, in repair 1; 2 clusters silenced"
+    assert line in hub.loa("status").out.splitlines()
+    counted = hub.loa("status", "--json").json()["alarms"]
+    assert counted == {"open": 1055, "unacknowledged": 3, "repair": 1, "silenced": 2}
+    hub.answers.by_method["overview"] = overview()
+    assert "no alarms" in hub.loa("status").out.splitlines()
 
 
 def test_reports_name_who_did_not_hear_and_whom_to_call(hub: Hub) -> None:

@@ -219,7 +219,7 @@ def test_coverage_with_districts_adds_their_lines(shell: Shell) -> None:
     plain = shell.loa("--lang", "en", "coverage", "--year", "2024").out.splitlines()
     full = shell.loa("--lang", "en", "coverage", "--year", "2024", "--districts").out.splitlines()
     assert [line for line in full if line in plain] == plain
-    assert any("104/203 = 51,2%" in line and "agrees" in line for line in plain)
+    assert any("104/203 = 51.2%" in line and "agrees" in line for line in plain)
     assert "      Thành phố Pleiku: 2/12 · 2" in full
     assert len(full) == len(plain) + 17 * 5
 

@@ -65,7 +65,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         [sys.executable, "-m", "tests.tui.hub_process", str(home / "state" / "hub.sock")],
         cwd=ROOT,
     )
-    made = Terminal(tmp_path / "tmux", [sys.executable, "-m", "tui.cli", "tui"], environment(home))
+    made = Terminal(tmp_path / "tmux", [sys.executable, "-m", "tui.cli", "--as", "operator", "tui"], environment(home))
     yield made
     made.close()
     hub.terminate()
@@ -79,5 +79,25 @@ def test_the_program_shows_the_province_opens_the_form_and_leaves(terminal: Term
     terminal.until(lambda text: "Xã Ia Pa" in text)
     terminal.keys("Escape")
     terminal.until(lambda text: "Huyện Đăk Đoa" in text)
+    terminal.keys("a")
+    terminal.until(lambda text: "23557-M01" in text and "Siu Nga 0905" in text)
+    terminal.keys("Escape")
+    terminal.until(lambda text: "Huyện Đăk Đoa" in text)
     terminal.keys("q")
     terminal.until(lambda _: not terminal.alive())
+
+
+def test_a_horn_is_silenced_and_let_speak_by_somebody_who_types_ahead(terminal: Terminal) -> None:
+    terminal.until(lambda text: "Huyện Đăk Đoa" in text)
+    terminal.keys("a")
+    terminal.until(lambda text: "Siu Nga 0905" in text)
+    terminal.keys("k")
+    terminal.until(lambda text: "KHÔNG PHÁT GÌ" in text)
+    terminal.keys("23557-L01", "Enter", "05/10", "Enter", "rú", "Enter", "Enter", "Enter")
+    terminal.until(lambda text: "⊗  17:00 01/10" in text and "23557-L01 đang khóa đến 23:59 05/10" in text)
+    terminal.keys("Down", "Down")
+    terminal.until(lambda text: "kể cả bản tin khẩn cấp" in text)
+    terminal.keys("m")
+    terminal.until(lambda text: "Mở khóa 23557-L01" in text)
+    terminal.keys("da sua", "Enter")
+    terminal.until(lambda text: "0 cụm loa đang khóa" in text)

@@ -269,3 +269,34 @@ def test_nothing_to_divide_by_is_no_percentage() -> None:
     assert Share(1, 3).percent == Fraction(100, 3)
     document = coverage.document(covered(Figure(2024, 0), Share(0, 0)), EN)
     assert document["indicators"][0]["percent"] is None
+
+
+TUESDAY = datetime(2024, 10, 1, 10, tzinfo=UTC)
+"""17:00 in Vietnam."""
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("18:00", "2024-10-01T18:00:00+07:00"),
+        ("17:00", "2024-10-02T17:00:00+07:00"),
+        ("7:30", "2024-10-02T07:30:00+07:00"),
+        ("05/10", "2024-10-05T23:59:59.999000+07:00"),
+        ("01/10", "2024-10-01T23:59:59.999000+07:00"),
+        ("30/9", "2025-09-30T23:59:59.999000+07:00"),
+        ("05/12/2025", "2025-12-05T23:59:59.999000+07:00"),
+        ("2024-12-05", "2024-12-05T23:59:59.999000+07:00"),
+        (" 17:30  05/12 ", "2024-12-05T17:30:00+07:00"),
+        ("17:30 05/12/2025", "2025-12-05T17:30:00+07:00"),
+        ("2024-10-01T20:00", "2024-10-01T20:00:00+07:00"),
+        ("2024-10-01T20:00Z", "2024-10-01T20:00:00+00:00"),
+        ("29/02", ""),
+        ("31/11", ""),
+        ("24:00", ""),
+        ("mai", ""),
+        ("", ""),
+    ],
+)
+def test_people_write_ends_as_they_write_dates(text: str, end: str) -> None:
+    found = times.read_end(text, TUESDAY)
+    assert (found.isoformat() if found else "") == end
