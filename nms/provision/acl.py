@@ -69,13 +69,13 @@ def enrolment_acl() -> str:
 
 def acl(network: Network, on: date) -> str:
     """Who may read and write what on that date. A device that is not in use is told its own documents, and no more."""
-    return "\n".join((*_everybody(network), *_hub(), *(line for d in _listeners(network, on) for line in d), ""))
+    listeners = (d for d in network.devices_on(on) if d.kind in LISTENERS)
+    return "\n".join((*_everybody(), *_hub(), *(line for d in listeners for line in _device(network, d, on)), ""))
 
 
-def _everybody(network: Network) -> Iterator[str]:
-    province = network.province
-    yield f"# Every device, %u being its id. The province ({province}) speaks to all."
-    for topic in ("policy/%u", "set/%u", "ack/%u", "now/d/%u/+", f"now/u/{province}/+", "time", "live/#"):
+def _everybody() -> Iterator[str]:
+    yield "# Every device, %u being its id."
+    for topic in ("policy/%u", "set/%u", "ack/%u", "now/d/%u/+"):
         yield f"pattern read {TOPICS}/{topic}"
     yield f"pattern write {TOPICS}/dev/%u/#"
 
@@ -84,15 +84,11 @@ def _hub() -> Iterator[str]:
     yield from ("", f"user {HUB}", f"topic readwrite {TOPICS}/#")
 
 
-def _listeners(network: Network, on: date) -> Iterator[Iterator[str]]:
-    return (_device(network, d, on) for d in network.devices_on(on) if d.kind in LISTENERS)
-
-
 def _device(network: Network, device: Device, on: date) -> Iterator[str]:
-    yield from ("", f"user {device.id}")
+    # what all hear is said to each: in a pattern without %u mosquitto suspects a mistake, and warns at each reading
+    yield from ("", f"user {device.id}", f"topic read {TOPICS}/time", f"topic read {TOPICS}/live/#")
     for unit in network.device_chain(device, on):
         yield f"topic read {TOPICS}/prog/{unit}"
-        if unit != network.province:
-            yield f"topic read {TOPICS}/now/u/{unit}/+"
+        yield f"topic read {TOPICS}/now/u/{unit}/+"
     for group in network.groups_of(device):
         yield f"topic read {TOPICS}/now/g/{group}/+"
