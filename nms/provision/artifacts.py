@@ -1,0 +1,150 @@
+"""What devices install besides Debian's packages: files of the hub's, named by the SHA-256 of their bytes.
+
+    <folder>/index.json        name -> sha256, version, size, file
+    <folder>/<sha256>          the bytes
+
+A file never changes; adding a newer one under a name moves the name. Old files stay until ``sweep``, because a device
+that went back asks for them no more, but one in the middle of a download does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+RECEIVER: Final = "receiver"
+"""The receiver's program with the libraries that Debian has too old: one file that a device's Python runs from."""
+LIBRARIES: Final = ("paho-mqtt",)
+PREFIX: Final = "/artifact/"
+"""Devices fetch ``<content>/artifact/<sha256>``."""
+
+_INDEX: Final = "index.json"
+_SHA: Final = re.compile(r"[0-9a-f]{64}").fullmatch
+_FIXED: Final = (2024, 1, 1, 0, 0, 0)
+"""One date for every file in an archive, so that the same content has the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """``size`` in bytes; ``file``: the name it was added under, for people."""
+
+    name: str
+    sha256: str
+    version: str
+    size: int
+    file: str
+
+
+class ArtifactStore:
+    """A folder of artifacts; several processes may read while one adds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> Mapping[str, Artifact]:
+        """By name. Raises OSError, and ValueError where the index is damaged."""
+        try:
+            kept = json.loads((self._folder / _INDEX).read_bytes())
+        except FileNotFoundError:
+            return {}
+        try:
+            return {name: Artifact(**one) for name, one in kept.items()}
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"{self._folder / _INDEX} is damaged") from error
+
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 by name, as manifests need it."""
+        return {name: one.sha256 for name, one in self.all().items()}
+
+    def add(self, name: str, data: bytes, version: str, file: str) -> Artifact:
+        """The newest artifact of that name, durable; adding the same bytes again changes nothing. Raises OSError."""
+        made = Artifact(name, hashlib.sha256(data).hexdigest(), version, len(data), file)
+        known = self.all()
+        if known.get(name) == made and (self._folder / made.sha256).is_file():
+            return made
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _write(self._folder / made.sha256, data)
+        index = {**known, name: made}
+        _write(self._folder / _INDEX, json.dumps({n: asdict(one) for n, one in sorted(index.items())}).encode())
+        return made
+
+    def path(self, sha256: str) -> Path | None:
+        """The file with these bytes; None for what is none of ours."""
+        path = self._folder / sha256
+        return path if _SHA(sha256) and path.is_file() else None
+
+    def sweep(self, keep: Iterable[str]) -> int:
+        """Removes what is neither named nor in ``keep`` (SHA-256); how many files went. Raises OSError."""
+        wanted = {*keep, *self.digests().values()}
+        old = [path for path in self._folder.iterdir() if _SHA(path.name) and path.name not in wanted]
+        for path in old:
+            path.unlink()
+        return len(old)
+
+
+def receiver(wheel: bytes, libraries: Iterable[Distribution]) -> tuple[bytes, str]:
+    """The artifact ``RECEIVER`` and its version: the receiver's wheel joined with pure Python libraries.
+
+    The same input gives the same bytes. Raises ValueError for what is no receiver's wheel, or no pure library.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+            contents |= {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    except zipfile.BadZipFile:
+        raise ValueError("not a wheel") from None
+    version = _version(contents)
+    for library in libraries:
+        contents |= _files(library)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(contents):
+            archive.writestr(zipfile.ZipInfo(name, _FIXED), contents[name], zipfile.ZIP_DEFLATED)
+    return packed.getvalue(), version
+
+
+def _version(contents: Mapping[str, bytes]) -> str:
+    for name, data in contents.items():
+        if re.fullmatch(r"loa_receiver-[^/]+\.dist-info/METADATA", name):
+            for line in data.decode().splitlines():
+                if line.startswith("Version: "):
+                    return line.removeprefix("Version: ")
+    raise ValueError("not a wheel of loa-receiver")
+
+
+def _files(library: Distribution) -> dict[str, bytes]:
+    """An installed library's modules, with its licence and metadata. Raises ValueError if it is not Python only."""
+    found: dict[str, bytes] = {}
+    for file in library.files or ():
+        path = PurePosixPath(file)
+        if path.suffix in (".so", ".pyd"):
+            raise ValueError(f"{library.name} is not Python only")
+        if ".." not in path.parts and "__pycache__" not in path.parts and path.name not in ("RECORD", "INSTALLER"):
+            found[path.as_posix()] = Path(str(library.locate_file(file))).read_bytes()
+    if not found:
+        raise ValueError(f"{library.name} does not say which files it has")
+    return found
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Old or new content whenever the power fails."""
+    part = path.with_name(f".{path.name}.new")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
