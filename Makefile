@@ -14,10 +14,10 @@ OUT ?= build/fleet-$(N)
 SECONDS ?= 600
 CHECKS := format lint types layers translations playbooks rules
 
-.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet clean
+.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet lab lab-down clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, failures; ends in the TUI on a terminal
 	@scripts/bootstrap demo
@@ -41,6 +41,12 @@ fuzz: bootstrap ## random bytes into all that reads the network: make fuzz SECON
 
 fleet: bootstrap ## a generated province of N devices in OUT: make fleet N=100000 OUT=build/big
 	@$(PYTHON) -m tests.sim.province fleet --devices "$(N)" --out "$(OUT)"
+
+lab: bootstrap ## loudspeakers, a modem and a router as real hosts in namespaces, to play with (root)
+	@$(PYTHON) -m tests.lab.play up
+
+lab-down: ## takes away what make lab started
+	@$(PYTHON) -m tests.lab.play down
 
 bootstrap: ## system commands (apt when root), .venv, locked packages
 	@scripts/bootstrap test

@@ -33,7 +33,7 @@ def furnish(disk: Path, files: Mapping[str, File]) -> None:
         home, owner = _home(disk, path)
         place = disk / home / path.partition("/")[2]
         if not place.parent.exists():
-            place.parent.mkdir(mode=0o700)
+            place.parent.mkdir(parents=True, mode=0o700 if home else 0o755)
             os.chown(place.parent, owner, owner)
         place.write_text(text)
         place.chmod(mode)

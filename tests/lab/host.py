@@ -23,17 +23,23 @@ _ENVIRONMENT: Final = (
     "LANG=C.UTF-8",
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
 )
+_NSPAWN: Final = ("env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", "systemd-nspawn")
+"""``sysctl net...`` inside is the host's own; the machine's kernel settings stay read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """How the host hangs on the network: its address with prefix, its gateway, and the other end of its cable."""
+    """How the host hangs on the network: its address with prefix, its gateway, and the other end of its cable.
+
+    ``exposed``: the centre reaches it at that address.
+    """
 
     address: str
     gateway: str
     port_space: Space
     port: str
     onlink: bool = False
+    exposed: bool = True
 
 
 class Host:
@@ -56,6 +62,11 @@ class Host:
         return self._wiring.address.partition("/")[0]
 
     @property
+    def exposed(self) -> bool:
+        """Whether it is reached from the centre without a tunnel."""
+        return self._wiring.exposed
+
+    @property
     def host_key(self) -> str:
         """The public key that its sshd shows, as in ``known_hosts``: ``ssh-ed25519 AAAA...``."""
         return (self.disk / "etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()
@@ -73,7 +84,7 @@ class Host:
             raise ValueError(f"{self.name} has its power on")
         self._wire()
         groups = cgroups.make(self._group)
-        command = ["nsenter", f"--target={self._keeper}", "--mount", "systemd-nspawn", *self._options(), "--boot"]
+        command = ["nsenter", f"--target={self._keeper}", "--mount", *_NSPAWN, *self._options(), "--boot"]
         with (self.disk.parent / "console").open("ab") as console:
             self._boot = subprocess.Popen(
                 Space(Path("/proc/self/ns/net"), tuple(groups)).command(command),

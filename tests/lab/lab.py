@@ -52,6 +52,7 @@ __all__ = ["OCTET", "PUBLIC", "ROUTER", "Lab", "Unavailable", "unavailable"]
 
 ROUTER: Final = "router"
 """The account whose login shell is vtysh."""
+MODEL: Final = "Lab receiver"
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_PER_HOST: Final = 16
@@ -68,6 +69,7 @@ class Lab:
         self.folder = keeper.folder(self.id)
         self.key = self.folder / "key"
         self.known_hosts = self.folder / "known_hosts"
+        self.ssh_config = self.folder / "ssh_config"
         self.hosts: list[Host] = []
         self._lans: dict[str, str] = {}
         self._public = ""
@@ -97,6 +99,10 @@ class Lab:
         private, self._public = _key_pair()
         self.key.touch(mode=0o600)
         self.key.write_text(private)
+        self.ssh_config.write_text(
+            f"User {self.user}\nIdentityFile {self.key}\nIdentitiesOnly yes\nUserKnownHostsFile {self.known_hosts}\n"
+            "BatchMode yes\nConnectTimeout 30\nLogLevel ERROR\n"
+        )
         return self
 
     def __exit__(
@@ -118,13 +124,16 @@ class Lab:
         behind: Host | None = None,
         carrier: bool = False,
         link: Link | None = None,
+        serial: str | None = None,
+        model: str = MODEL,
         disk_mb: int = 512,
     ) -> Host:
         """A factory-fresh host, booting. Its address: given, the modem's to give, the carrier's, or the overlay's.
 
-        ``link`` makes its cable, or its radio to the carrier, a weak one. ``disk_mb`` can really be filled.
+        ``link`` makes its cable, or its radio to the carrier, a weak one. ``serial``, on its board, is ``SN-`` and the
+        device's id if not given. ``disk_mb`` can really be filled.
         """
-        wanted = _Wanted(device, address, behind, carrier, link, disk_mb)
+        wanted = _Wanted(device, address, behind, carrier, link, serial or f"SN-{device}", model, disk_mb)
         return self._made(wanted, self._keys(self.user))
 
     def modem(self, device: str, *, address: str | None = None, carrier: bool = True, link: Link | None = None) -> Host:
@@ -133,14 +142,14 @@ class Lab:
             "/etc/sysctl.d/50-modem.conf": ("net.ipv4.ip_forward = 1\n", 0o644),
             "/etc/nftables.conf": (MODEM_RULES, 0o755),
         }
-        wanted = _Wanted(device, address, None, carrier, link)
+        wanted = _Wanted(device, address, None, carrier, link, f"SN-{device}")
         made = self._made(wanted, self._keys(self.user) | files, {"nftables": "sysinit"})
         self._lans[made.name] = self._network.lan(made.space, len(self.hosts))
         return made
 
     def router(self, name: str, *, address: str | None = None, link: Link | None = None) -> Host:
         """A host with FRR: logging in as ``ROUTER`` leads to its vtysh, not to a shell."""
-        wanted = _Wanted(name, address, None, False, link)
+        wanted = _Wanted(name, address, None, False, link, f"SN-{name}")
         return self._made(wanted, self._keys(self.user, ROUTER), {"frr": "multi-user"})
 
     def ready(self) -> None:
@@ -150,17 +159,9 @@ class Lab:
 
     def ssh(self, host: Host, *command: str, user: str = "", address: str = "") -> list[str]:
         """What to run in ``noc`` to run ``command`` on the host; ``address`` where it is not reached at its own."""
-        options = {
-            "IdentityFile": self.key,
-            "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": self.known_hosts,
-            "HostKeyAlias": host.name,
-            "BatchMode": "yes",
-            "ConnectTimeout": 30,
-            "LogLevel": "ERROR",
-        }
-        given = [f"-o{name}={value}" for name, value in options.items()]
-        return ["ssh", "-F", "none", *given, f"{user or self.user}@{address or host.address}", *command]
+        account = ["-l", user] if user else []
+        place = [f"-oHostName={address}"] if address else []
+        return ["ssh", "-F", str(self.ssh_config), *account, *place, host.name, *command]
 
     def _made(self, wanted: _Wanted, files: Mapping[str, File], units: Mapping[str, str] | None = None) -> Host:
         number = len(self.hosts) + 1
@@ -169,12 +170,13 @@ class Lab:
         wiring, link = self._wired(wanted, space, number)
         disk = lay(self._keeper.pid, self.folder / keeper.HOSTS / name, self._image, wanted.disk_mb)
         private, public = _key_pair()
-        furnish(disk, {**files, **_identity(wanted.name, private, public)})
+        furnish(disk, {**files, **_identity(wanted, private, public)})
         enable(disk, units or {})
         host = Host(wanted.name, f"{self.id}/{name}", space, wiring, disk, self._keeper.pid, link)
         self.hosts.append(host)
-        with self.known_hosts.open("a") as known:
+        with self.known_hosts.open("a") as known, self.ssh_config.open("a") as config:
             known.write(f"{host.name},{host.address} {public}")
+            config.write(f"Host {host.name}\n  HostName {host.address}\n  HostKeyAlias {host.name}\n")
         host.power_on()
         return host
 
@@ -198,6 +200,8 @@ class _Wanted:
     behind: Host | None
     carrier: bool
     link: Link | None
+    serial: str
+    model: str = MODEL
     disk_mb: int = 512
 
 
@@ -208,11 +212,14 @@ def _key_pair() -> tuple[str, str]:
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(), public + "\n"
 
 
-def _identity(name: str, private: str, public: str) -> dict[str, File]:
-    """A name that sudo finds without asking a name server, and the host's own key."""
+def _identity(wanted: _Wanted, private: str, public: str) -> dict[str, File]:
+    """What tells a host from all others; sudo finds its name without asking a name server."""
+    name = wanted.name.lower()
     return {
-        "/etc/hostname": (f"{name.lower()}\n", 0o644),
-        "/etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {name.lower()}\n", 0o644),
+        "/etc/hostname": (f"{name}\n", 0o644),
+        "/etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {name}\n", 0o644),
+        "/usr/lib/hardware/dmi/id/product_name": (f"{wanted.model}\n", 0o444),
+        "/usr/lib/hardware/dmi/id/product_serial": (f"{wanted.serial}\n", 0o444),
         "/etc/ssh/ssh_host_ed25519_key": (private, 0o600),
         "/etc/ssh/ssh_host_ed25519_key.pub": (public, 0o644),
     }

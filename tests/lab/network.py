@@ -109,7 +109,7 @@ class Network:
         )
         carrier.run(["sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"])
         carrier.run(["nft", "--file", "-"], input=_CARRIER)
-        return Wiring(f"100.64.{number}.2/24", gateway, carrier, "radio0"), made
+        return Wiring(f"100.64.{number}.2/24", gateway, carrier, "radio0", exposed=False), made
 
     def lan(self, modem: Space, number: int) -> str:
         """The local network behind a modem; returns the modem's address there."""
@@ -125,7 +125,7 @@ class Network:
         made = self._cable(modem, port, space, link)
         self._ip(modem, f"link set {port} master {_LAN}", f"link set {port} up")
         address = f"{gateway.rpartition('.')[0]}.{1 + number}/24"
-        return Wiring(address, gateway, modem, port), made
+        return Wiring(address, gateway, modem, port, exposed=False), made
 
     def _cable(
         self, left: Space, port: str, right: Space, link: Link | None, right_port: str = CABLE

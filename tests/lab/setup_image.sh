@@ -17,6 +17,21 @@ printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=4M\n' >"$root/etc/systemd/jou
 printf '[Unit]\nConditionVirtualization=\nConditionCapability=\n' \
   >"$root/etc/systemd/system/systemd-timesyncd.service.d/container.conf"
 
+# Boards tell their model and serial number in /sys; a container has none there, so it gets what /usr/lib/hardware holds.
+cat >"$root/etc/systemd/system/hardware.service" <<'UNIT'
+[Unit]
+Description=Model and serial number of the board
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/mount -t overlay hardware -o lowerdir=/usr/lib/hardware:/sys/class /sys/class
+[Install]
+WantedBy=sysinit.target
+UNIT
+chroot "$root" systemctl --quiet enable hardware.service
+
 # One administrator, keys only; every host gets its own keys.
 chroot "$root" useradd --create-home --shell /bin/bash loa
 printf 'loa ALL=(ALL) NOPASSWD: ALL\n' >"$root/etc/sudoers.d/loa"
@@ -29,7 +44,7 @@ rm -f "$root"/etc/ssh/ssh_host_*
 chroot "$root" useradd --create-home --shell /usr/bin/vtysh --groups frr,frrvty router
 sed -i 's/^#*vtysh_enable=.*/vtysh_enable=yes/' "$root/etc/frr/daemons"
 printf 'service integrated-vtysh-config\n' >"$root/etc/frr/vtysh.conf"
-printf 'hostname router\n' >"$root/etc/frr/frr.conf"
+: >"$root/etc/frr/frr.conf"
 chroot "$root" sh -c 'chown frr:frrvty /etc/frr/vtysh.conf /etc/frr && chown frr:frr /etc/frr/frr.conf; chmod 660 /etc/frr/*.conf; chmod 2775 /etc/frr'
 
 # No community that everybody knows, no package index but the hub's, no name server, no identity.
