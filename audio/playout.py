@@ -7,6 +7,7 @@ goes on where it was. ``run`` is the one task that does the work.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +32,9 @@ from audio.refusals import refuse
 from inventory.model import TIMEZONE, DeviceId, Network, Person
 from nms import journal
 from nms.journal import EventKind
-from nms.store import BulletinRow, ContentRow, Store, to_milliseconds
+from nms.outage import Outage
+from nms.store import BulletinRow, ContentRow, Store, StoreError, to_milliseconds
+from nms.store.ownership import LOST_CLAIM
 
 Decided = TypeVar("Decided", Approved, Stopped, Resumed, Mended)
 
@@ -47,6 +50,8 @@ __all__ = [
     "Stopped",
     "Submitted",
 ]
+
+log = logging.getLogger("loa.playout")
 
 NOBODY = -1
 """The operating-system user of an act whose user is not known."""
@@ -114,7 +119,11 @@ class Playout:
         return self._intake.dropped
 
     async def run(self) -> None:
-        """Publish what the store holds, then serve until cancelled. Raises StoreError when the store fails."""
+        """Publish what the store holds, then serve until cancelled.
+
+        A store that fails later keeps no device from being heard: all is published anew once it is back. Raises
+        StoreError if it fails before that, or when this process has lost its claim.
+        """
         await self.restore()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._broker.run(self._intake.receive))
@@ -319,18 +328,27 @@ class Playout:
         """Once a second: what time brings about by itself, and signed time for devices that have just come online."""
         loop = asyncio.get_running_loop()
         told = moved = loop.time() - PROGRAMMES_EVERY
-        connections = 0
+        connections, outage = 0, Outage(log)
         while True:
-            await self._tick()
-            fresh, connections = self._broker.connections != connections, self._broker.connections
-            if fresh:
-                await self._note_broker(connections)
-            if fresh or self._intake.came_online or loop.time() - told >= TIME_EVERY:
-                self._intake.came_online, told = False, loop.time()
-                await self._publisher.time()
-            if loop.time() - moved >= PROGRAMMES_EVERY:
-                moved = loop.time()
-                await self._publisher.refresh()
+            try:
+                if outage.lasts:
+                    await self.restore()
+                    outage.over("the store is back: all is published anew")
+                await self._tick()
+                fresh, seen = self._broker.connections != connections, self._broker.connections
+                if fresh:
+                    await self._note_broker(seen)
+                    connections = seen
+                if fresh or self._intake.came_online or loop.time() - told >= TIME_EVERY:
+                    self._intake.came_online, told = False, loop.time()
+                    await self._publisher.time()
+                if loop.time() - moved >= PROGRAMMES_EVERY:
+                    moved = loop.time()
+                    await self._publisher.refresh()
+            except StoreError as error:
+                if error.code in LOST_CLAIM:
+                    raise
+                outage.begun("nothing new is aired while the store fails: %s", error)
             await asyncio.sleep(TICK)
 
     async def _tick(self) -> None:

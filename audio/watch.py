@@ -22,6 +22,7 @@ from nms.alarm_store import LOOK_AGAIN, open_alarms, settle
 from nms.alarms import Alarm, Raised
 from nms.monitor.health import State
 from nms.monitor.parts import Picture
+from nms.outage import Outage
 from nms.store import AiringRow, BulletinRow, NowEntryRow, ReceiptRow, Store, StoreError, to_milliseconds
 
 log = logging.getLogger("loa.watch")
@@ -89,11 +90,13 @@ class Watch:
 
     async def run(self) -> None:
         """Look until cancelled. A store that fails is looked at again."""
+        outage = Outage(log)
         while True:
             try:
                 await self.look()
+                outage.over("what plays is compared again")
             except StoreError as error:
-                log.warning("what plays is not compared: %s", error)
+                outage.begun("what plays is not compared: %s", error)
             await asyncio.sleep(EVERY)
 
     async def look(self) -> None:

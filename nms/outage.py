@@ -12,6 +12,10 @@ class Outage:
         self._log = log
         self._failing = False
 
+    @property
+    def lasts(self) -> bool:
+        return self._failing
+
     def begun(self, message: str, *values: object) -> None:
         """It does not work: a warning, if it worked before."""
         if not self._failing:

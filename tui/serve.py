@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -63,6 +64,8 @@ log = logging.getLogger("loa.serve")
 
 EVERYTHING = Work()
 RESTART_SECONDS = 1.0
+STEADY_SECONDS = 10.0
+"""How long a task must have run for its next failure to be told anew."""
 LOOK_SECONDS = 2.0
 STALLED_SECONDS = 300.0
 HANG_UP_SECONDS = 1.0
@@ -106,7 +109,10 @@ Task = Callable[[], Awaitable[None]]
 
 @dataclass(slots=True)
 class Hub:
-    """A running process: what it does side by side, and what all of that shares. ``lost``: why it must end."""
+    """A running process: what it does side by side, and what all of that shares.
+
+    ``lost``: why it must end. ``waiting``: the tasks of which it is told that they cannot work without the store.
+    """
 
     settings: Settings
     work: Work
@@ -121,6 +127,7 @@ class Hub:
     tasks: dict[str, Task] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Diagnostic | None = None
+    waiting: set[str] = field(default_factory=set)
 
     def picture(self) -> Picture:
         """The whole fleet: as this process polls it, or as the others write it."""
@@ -146,6 +153,11 @@ class Hub:
         if isinstance(error, StoreError) and error.code in LOST_CLAIM:
             self.lost = error.diagnostic
             self.stopping.set()
+            return
+        if isinstance(error, StoreError):
+            if name not in self.waiting:
+                log.warning("%s cannot work while the store fails: %s", name, error)
+            self.waiting.add(name)
             return
         log.error("%s failed: %s", name, error, exc_info=error)
         now = self.clock()
@@ -196,6 +208,7 @@ class Hub:
 async def _supervised(name: str, task: Task, hub: Hub) -> None:
     """Run a task for ever: one that fails is written down and started again."""
     while True:
+        began = monotonic()
         try:
             await task()
             error: BaseException = RuntimeError("ended by itself")
@@ -203,6 +216,8 @@ async def _supervised(name: str, task: Task, hub: Hub) -> None:
             raise
         except Exception as failure:
             error = failure
+        if monotonic() - began >= STEADY_SECONDS:
+            hub.waiting.discard(name)
         await hub.failed(name, error)
         await asyncio.sleep(RESTART_SECONDS)
 
