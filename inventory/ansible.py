@@ -32,6 +32,12 @@ def to_ansible(network: Network, on: date) -> dict[str, Any]:
     return {"_meta": {"hostvars": hostvars}, "all": everything, **dict(sorted(groups.items()))}
 
 
+def variables(network: Network, device: Device, on: date) -> dict[str, Any]:
+    """One host's variables, as ``to_ansible`` has them."""
+    units = {network.units[u].tier: u for u in network.device_chain(device, on)}
+    return _variables(network, device, units, int(network.overlay))
+
+
 def _group(kind: str, name: str) -> str:
     """Group names are variable names to Ansible, so hyphens become underscores."""
     return f"{kind}_{name}".replace("-", "_")

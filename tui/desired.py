@@ -23,9 +23,10 @@ from nms.provision import manifest
 from nms.provision.authority import PKI, ROOT_PEM
 from nms.provision.families import SETUPS, Setup
 from nms.provision.manifest import Given, Made
+from nms.provision.plan import state_wanted
 from nms.provision.reach import Target
 from nms.provision.roles import Roles, files_digest, read_roles, templates_digest
-from nms.provision.values import Manifest
+from nms.provision.values import Family, Manifest
 from nms.settings import Clock, Settings, secrets
 from tui.commands.keys import BUNDLE
 from tui.polling import overlay as octet_of
@@ -40,8 +41,18 @@ Artifacts = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Digests:
+    """Of a manifest: the whole, and ``nms.provision.plan.state_wanted``."""
+
+    family: Family
+    whole: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
-    """One state of everything that manifests follow from. ``inputs``: digests of inventory and templates."""
+    """One state of everything that manifests follow from. ``inputs``: digests of inventory and templates;
+    ``digests``: of the manifests made so far."""
 
     network: Network
     on: date
@@ -49,12 +60,23 @@ class Desired:
     given: Given
     inputs: Mapping[str, str]
     setups: Mapping[str, Setup] = field(default_factory=lambda: SETUPS)
+    digests: dict[DeviceId, Digests] = field(default_factory=dict, repr=False, compare=False)
 
     def manifests(self, devices: Iterable[DeviceId]) -> Made:
-        """Of devices in use; others are left out."""
+        """Of devices in use; others are left out. Their ``digests`` are remembered."""
         known = (self.network.devices.get(device) for device in devices)
         found = [d for d in known if d is not None and d.in_use(self.on)]
-        return manifest.make(self.network, self.on, self.roles, self.given, found, self.setups)
+        made = manifest.make(self.network, self.on, self.roles, self.given, found, self.setups)
+        for device, one in made.items():
+            if isinstance(one, Manifest) and device not in self.digests:
+                self.digests[device] = Digests(one.family, one.digest, state_wanted(one))
+        return made
+
+    def wanted(self, devices: Iterable[DeviceId]) -> Mapping[DeviceId, Digests]:
+        """Of each manifest there is."""
+        asked = list(devices)
+        self.manifests(device for device in asked if device not in self.digests)
+        return {device: self.digests[device] for device in asked if device in self.digests}
 
     def target(self, wanted: Manifest) -> Target:
         """How the device of a manifest is reached."""
@@ -85,10 +107,14 @@ class Source:
         self._lock = Lock()
         self._networks: dict[str, Network] = {}
         self._roles: dict[str, Roles] = {}
+        self._last: Desired | None = None
         self._policies: dict[tuple[int, int], Mapping[str, bytes]] = {}
 
     def current(self) -> Desired | tuple[Diagnostic, ...]:
-        """As it is on the disk now, or all that is wrong with it. Raises OSError when it cannot be read at all."""
+        """As it is on the disk now, or all that is wrong with it; the very same while nothing changes.
+
+        Raises OSError when it cannot be read at all.
+        """
         with self._lock:
             inventory = self._inventory()
             network = self._network(inventory)
@@ -99,7 +125,11 @@ class Source:
             if isinstance(given, tuple):
                 return given
             inputs = {"inventory": inventory, "templates": roles.digest}
-            return Desired(network, today(network, self._clock), roles, given, inputs, self._setups)
+            on = today(network, self._clock)
+            last = self._last
+            if last is None or (last.inputs, last.on, last.given) != (inputs, on, given):
+                self._last = last = Desired(network, on, roles, given, inputs, self._setups)
+            return last
 
     def _inventory(self) -> str:
         folder = self._settings.inventory
@@ -161,11 +191,6 @@ class Source:
             "ssh_key": _read((settings.state_dir / SSH_KEY).with_suffix(".pub")).strip(),
             "trap_port": settings.snmp_trap_port,
         }
-
-
-def digests(made: Made) -> Mapping[DeviceId, str]:
-    """The digest of each manifest there is."""
-    return {device: one.digest for device, one in made.items() if isinstance(one, Manifest)}
 
 
 def root_certificate(state: Path) -> str:

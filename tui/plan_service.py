@@ -17,12 +17,11 @@ from nms.journal import new_id
 from nms.provision import facts, planfile
 from nms.provision import plan as plans
 from nms.provision.facts import UNKNOWN, Known
-from nms.provision.manifest import Made
 from nms.provision.plan_faults import fault
 from nms.provision.reach import Provisioner, Target, Unreached
 from nms.provision.values import DevicePlan, Facts, Family, Manifest, Plan
 from nms.store import Store
-from tui.desired import Desired, Source, digests
+from tui.desired import Desired, Digests, Source
 from tui.hub import Caller, Handler, refuse
 from tui.overview import UNKNOWN as STATE_UNKNOWN
 from tui.plan_methods import PLAN, Ask, Piece, Refresh
@@ -65,13 +64,15 @@ class PlanService:
         person, desired = caller.known(), await self.desired()
         devices = self.selected(desired, ask.selection)
         may(desired, person, devices)
-        made = await asyncio.to_thread(desired.manifests, [d.id for d in devices])
-        targets = await self._due(desired, made, ask)
+        names = [d.id for d in devices]
+        known = await self._store.read(lambda s: facts.asked(s, names))
+        targets = await self._due(desired, names, known, ask)
         asked = sum(map(len, targets.values()))
         async for answered in self.refresh(targets):
             yield Piece(answered, asked)
-        now = self._clock()
-        parts = await self._parts(desired, made)
+        if targets:
+            known = await self._store.read(lambda s: facts.asked(s, names))
+        now, parts = self._clock(), await self._parts(desired, names, known)
         plan = Plan(new_id(now), now, person.id, ask.selection, desired.inputs, parts)
         shown = plans.only_drift(plan) if ask.drift else plan
         for text in await asyncio.to_thread(lambda: list(planfile.pieces(shown))):
@@ -100,10 +101,11 @@ class PlanService:
         """What has changed since a plan was made; empty where it may be applied."""
         desired = await self.desired()
         devices = [d.device for d in plan.devices]
-        made = await asyncio.to_thread(desired.manifests, devices)
-        known = await self._store.read(lambda s: facts.read(s, devices, texts=False))
-        digest = {d: one.facts.digest for d, one in known.items() if one.facts is not None}
-        return planfile.stale(plan, desired.inputs, digests(made), digest)
+        wanted = await asyncio.to_thread(desired.wanted, devices)
+        known = await self._store.read(lambda s: facts.asked(s, devices))
+        return planfile.stale(
+            plan, desired.inputs, {d: one.whole for d, one in wanted.items()}, {d: k.digest for d, k in known.items()}
+        )
 
     async def refresh(self, targets: Mapping[Family, Sequence[Target]]) -> AsyncIterator[int]:
         """Asks devices and keeps what they say; tells how many have answered, or were found not to."""
@@ -130,39 +132,64 @@ class PlanService:
             now = self._clock()
             await self._store.write(lambda s: facts.write(s, answers, now))
 
-    async def _due(self, desired: Desired, made: Made, ask: Ask) -> Mapping[Family, Sequence[Target]]:
+    async def _due(
+        self, desired: Desired, devices: Sequence[DeviceId], known: Mapping[DeviceId, Known], ask: Ask
+    ) -> Mapping[Family, Sequence[Target]]:
         """Whom to ask first: of families that the hub can reach, those whose facts will not do."""
         if ask.refresh is Refresh.NEVER:
             return {}
-        known = await self._store.read(lambda s: facts.read(s, list(made), texts=False))
-        now, most = self._clock(), timedelta(milliseconds=ask.max_age)
+        oldest = self._clock() - timedelta(milliseconds=ask.max_age)
+
+        def old(device: DeviceId) -> bool:
+            at = known.get(device, UNKNOWN).at
+            return ask.refresh is Refresh.ALL or at is None or at < oldest
+
+        made = await asyncio.to_thread(desired.manifests, [device for device in devices if old(device)])
         found: dict[Family, list[Target]] = {}
-        for device, one in made.items():
+        for one in made.values():
             if isinstance(one, Manifest) and one.family in self._provisioners:
-                age = known.get(device, UNKNOWN).age(now)
-                if ask.refresh is Refresh.ALL or age is None or age > most:
-                    found.setdefault(one.family, []).append(desired.target(one))
+                found.setdefault(one.family, []).append(desired.target(one))
         return found
 
-    async def _parts(self, desired: Desired, made: Made) -> tuple[DevicePlan, ...]:
-        """The plan's devices. The texts of what was found are read only where something differs."""
-        light = await self._store.read(lambda s: facts.read(s, list(made), texts=False))
-        parts = await asyncio.to_thread(lambda: {d: self._part(desired, d, made, light) for d in made})
-        differing = [device for device, part in parts.items() if part.changes]
-        if differing:
-            full = await self._store.read(lambda s: facts.read(s, differing))
-            parts |= await asyncio.to_thread(lambda: {d: self._part(desired, d, made, full) for d in full})
-        return tuple(parts.values())
+    async def _parts(
+        self, desired: Desired, devices: Sequence[DeviceId], asked: Mapping[DeviceId, Known]
+    ) -> tuple[DevicePlan, ...]:
+        """The plan's devices. Of those that are as Loa left them, and as they should be, only digests are read."""
+        wanted = await asyncio.to_thread(desired.wanted, devices)
+        parts = {d: _unchanged(d, wanted[d], k) for d, k in asked.items() if d in wanted and k.left == wanted[d].state}
+        rest = [device for device in devices if device not in parts]
+        known = await self._store.read(lambda s: facts.read(s, rest))
+        made = await asyncio.to_thread(desired.manifests, rest)
+        parts |= await asyncio.to_thread(lambda: {d: self._part(desired, d, made[d], known) for d in rest})
+        return tuple(parts[device] for device in devices)
 
-    def _part(self, desired: Desired, device: DeviceId, made: Made, known: Mapping[DeviceId, Known]) -> DevicePlan:
-        one, asked = made[device], known.get(device, UNKNOWN)
-        if not isinstance(one, Manifest):
+    def _part(
+        self,
+        desired: Desired,
+        device: DeviceId,
+        made: Manifest | tuple[Diagnostic, ...],
+        known: Mapping[DeviceId, Known],
+    ) -> DevicePlan:
+        asked = known.get(device, UNKNOWN)
+        if not isinstance(made, Manifest):
             setup = desired.setups.get(desired.network.devices[device].profile)
-            return plans.without(device, setup.family if setup is not None else Family.NONE, one[0])
+            return plans.without(device, setup.family if setup is not None else Family.NONE, made[0])
         problem = asked.failure
-        if asked.facts is None and one.family not in self._provisioners:
-            problem = fault("PLN209", family=one.family)
-        return plans.make(one, asked.facts, asked.failed, problem)
+        if asked.facts is None and made.family not in self._provisioners:
+            problem = fault("PLN209", family=made.family)
+        return plans.make(made, asked.facts, asked.failed, problem)
+
+
+def _unchanged(device: DeviceId, wanted: Digests, known: Known) -> DevicePlan:
+    return DevicePlan(
+        device,
+        wanted.family,
+        wanted.whole,
+        known.digest,
+        known.at,
+        unreachable_since=known.failed,
+        problem=known.failure,
+    )
 
 
 async def _ask(

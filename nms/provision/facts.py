@@ -1,7 +1,6 @@
 """What devices said of themselves, kept until they are asked again: its JSON form, and the rows that hold it.
 
-The texts of resources are kept packed: they are needed only where something differs, and 5,000 devices are compared
-without them.
+Documents are read only where something differs: beside them stand digests by which 5,000 devices are compared.
 """
 
 from __future__ import annotations
@@ -9,17 +8,17 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId
-from nms.provision.plan import drifted
+from nms.provision.plan import drifted, state_left
 from nms.provision.problems import from_json, to_json
 from nms.provision.reach import Unreached
 from nms.provision.values import Facts, Observed
@@ -35,15 +34,17 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the hub knows of a device: its last answer, and since when it has not given another, with the reason."""
+    """When a device answered last (None: never) and what; since when it has not given another answer, and why.
 
+    ``digest`` is the facts', ``left`` their ``nms.provision.plan.state_left``.
+    """
+
+    at: datetime | None = None
     facts: Facts | None = None
     failed: datetime | None = None
     failure: Diagnostic | None = None
-
-    def age(self, now: datetime) -> timedelta | None:
-        """None without an answer."""
-        return now - self.facts.at if self.facts is not None else None
+    digest: str = ""
+    left: str = ""
 
 
 UNKNOWN: Final = Known()
@@ -59,32 +60,52 @@ def document(facts: Facts) -> dict[str, Any]:
         "applied": dict(facts.applied),
         "host": dict(facts.host),
         "drifted": len(drifted(facts)),
+        "digest": facts.digest,
+        "left": state_left(facts),
         "texts": base64.b64encode(packed).decode() if texts else "",
     }
 
 
-def facts_of(device: DeviceId, at: datetime, kept: Mapping[str, Any], texts: bool = True) -> Facts | None:
+def facts_of(device: DeviceId, at: datetime, kept: Mapping[str, Any]) -> Facts | None:
     """The facts of a document; None of another version, as if the device had never been asked."""
     if kept.get("version") != VERSION:
         return None
-    packed = kept["texts"] if texts else ""
-    full: Mapping[str, str] = json.loads(zlib.decompress(base64.b64decode(packed))) if packed else {}
-    found = {key: Observed(digest, full.get(key)) for key, digest in kept["found"].items()}
+    packed = kept["texts"]
+    texts: Mapping[str, str] = json.loads(zlib.decompress(base64.b64decode(packed))) if packed else {}
+    found = {key: Observed(digest, texts.get(key)) for key, digest in kept["found"].items()}
     return Facts(device, at, found, kept["applied"], kept["host"])
 
 
-def read(session: Session, devices: Collection[DeviceId], texts: bool = True) -> dict[DeviceId, Known]:
-    """What is known of these devices; those never asked are missing. ``texts``: False where digests are enough."""
-    wanted = list(devices)
-    found: dict[DeviceId, Known] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        part = wanted[start : start + _AT_ONCE]
-        columns = select(FactsRow.device, FactsRow.at, FactsRow.document, FactsRow.failed, FactsRow.failure)
-        for name, at, kept, failed, failure in session.execute(columns.where(FactsRow.device.in_(part))):
-            device = DeviceId(name)
-            facts = facts_of(device, at, kept, texts) if at is not None else None
-            found[device] = Known(facts, failed, from_json(failure) if failure else None)
+def asked(session: Session, devices: Collection[DeviceId]) -> dict[DeviceId, Known]:
+    """What is known of these devices but for what they said; those never asked are missing."""
+    columns = (FactsRow.document[name] for name in ("version", "digest", "left"))
+    version, digest, left = columns
+    words = (version.as_integer(), digest.as_string(), left.as_string())
+    query = select(FactsRow.device, FactsRow.at, FactsRow.failed, FactsRow.failure, *words)
+    found = {}
+    for name, at, failed, failure, kept, state, same in _rows(session, query, devices):
+        why = from_json(failure) if failure else None
+        current = kept == VERSION
+        found[DeviceId(name)] = Known(at if current else None, None, failed, why, *((state, same) if current else ()))
     return found
+
+
+def read(session: Session, devices: Collection[DeviceId]) -> dict[DeviceId, Known]:
+    """What is known of these devices; those never asked are missing."""
+    query = select(FactsRow.device, FactsRow.at, FactsRow.document, FactsRow.failed, FactsRow.failure)
+    found = {}
+    for name, at, kept, failed, failure in _rows(session, query, devices):
+        facts = facts_of(DeviceId(name), at, kept) if at is not None else None
+        why = from_json(failure) if failure else None
+        words = (kept["digest"], kept["left"]) if facts is not None else ()
+        found[DeviceId(name)] = Known(at if facts is not None else None, facts, failed, why, *words)
+    return found
+
+
+def _rows(session: Session, query: Select[Any], devices: Collection[DeviceId]) -> Iterator[Any]:
+    wanted = list(devices)
+    for start in range(0, len(wanted), _AT_ONCE):
+        yield from session.execute(query.where(FactsRow.device.in_(wanted[start : start + _AT_ONCE])))
 
 
 def write(session: Session, answers: Iterable[Facts | Unreached], now: datetime) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from jinja2 import TemplateError
 
 from inventory import overlay
-from inventory.ansible import to_ansible
+from inventory.ansible import variables
 from inventory.diagnostics import Diagnostic, Place
 from inventory.model import Device, DeviceId, Network
 from nms.i18n import nfc
@@ -52,7 +52,7 @@ class Given:
 
     octet: int
     secrets: Mapping[str, Secret] = field(default_factory=dict)
-    security: Security | None = None
+    security: Security | None = field(default=None, compare=False)  # follows from the secrets
     policies: Mapping[str, bytes] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
     hub: Mapping[str, Any] = field(default_factory=dict)
@@ -93,20 +93,20 @@ class _Maker:
         self._network = network
         self._roles = roles
         self._given = given
-        self._hosts: Mapping[str, dict[str, Any]] = to_ansible(network, on)["_meta"]["hostvars"]
+        self._on = on
         self._secrets = {name: secret.reveal() for name, secret in given.secrets.items()}
         self._shared = self._for_all()
         self._rendered: dict[tuple[int, tuple[Any, ...]], str] = {}
-        self._resources: dict[tuple[int, str], Resource] = {}
+        self._constant: dict[int, Resource] = {}
 
     def manifest(self, device: Device, setup: Setup) -> Manifest | tuple[Diagnostic, ...]:
-        variables = self._variables(device)
+        values = self._variables(device)
         resources: dict[str, Resource] = {}
         found: list[Diagnostic] = []
         for spec in self._specs(device, setup, found):
             try:
-                if spec.when is None or self._holds(spec.when, device, variables):
-                    resource = self._resource(spec, device, variables)
+                if spec.when is None or self._holds(spec.when, device, values):
+                    resource = self._resource(spec, device, values)
                     if resource.key in resources:
                         raise _Broken(fault("PLN208", spec.place, device=device.id, name=spec.name))
                     resources[resource.key] = resource
@@ -120,23 +120,26 @@ class _Maker:
                 found.append(fault("PLN200", role=role, folder=self._roles.folder))
             yield from self._roles.specs.get(role, ())
 
-    def _holds(self, condition: Condition, device: Device, variables: Mapping[str, Any]) -> bool:
+    def _holds(self, condition: Condition, device: Device, known: Mapping[str, Any]) -> bool:
         try:
-            return bool(condition.holds(**{name: variables[name] for name in condition.uses if name in variables}))
+            return bool(condition.holds(**{name: known[name] for name in condition.uses if name in known}))
         except Exception as error:  # whatever an expression does wrong is its author's mistake
             raise _Broken(_failed(error, condition.place, device)) from None
 
-    def _resource(self, spec: Spec, device: Device, variables: Mapping[str, Any]) -> Resource:
-        text = self._text(spec, device, variables)
-        known = self._resources.get((id(spec), text))
-        if known is None:
-            known = Resource(spec.kind, spec.name, text, spec.attributes, spec.secret, spec.restarts)
-            self._resources[id(spec), text] = known
-        return known
+    def _resource(self, spec: Spec, device: Device, known: Mapping[str, Any]) -> Resource:
+        constant = self._constant.get(id(spec))
+        if constant is not None:
+            return constant
+        made = Resource(
+            spec.kind, spec.name, self._text(spec, device, known), spec.attributes, spec.secret, spec.restarts
+        )
+        if not isinstance(spec.text, Text) or self._shared.keys() >= set(spec.text.uses):
+            self._constant[id(spec)] = made
+        return made
 
-    def _text(self, spec: Spec, device: Device, variables: Mapping[str, Any]) -> str:
+    def _text(self, spec: Spec, device: Device, known: Mapping[str, Any]) -> str:
         if isinstance(spec.text, Text):
-            return self._once(spec.text, device, variables)
+            return self._once(spec.text, device, known)
         if spec.kind is not Kind.ARTIFACT:
             return spec.text
         digest = self._given.artifacts.get(spec.text)
@@ -144,19 +147,19 @@ class _Maker:
             raise _Broken(fault("PLN206", spec.place, name=spec.text, device=device.id))
         return digest
 
-    def _once(self, text: Text, device: Device, variables: Mapping[str, Any]) -> str:
+    def _once(self, text: Text, device: Device, known: Mapping[str, Any]) -> str:
         """The template's text; rendered once for all devices whose values for it are the same."""
-        values = {name: variables[name] for name in text.uses if name in variables}
+        values = {name: known[name] for name in text.uses if name in known}
         if SECRET in text.uses:
             values[SECRET] = self._secrets | self._snmp_keys(device)
         key = (id(text), tuple(values.values()))
         try:
-            known = self._rendered.get(key)
+            found = self._rendered.get(key)
         except TypeError:  # a value that is a list or a mapping
             return self._render(text, device, values)
-        if known is None:
-            known = self._rendered[key] = self._render(text, device, values)
-        return known
+        if found is None:
+            found = self._rendered[key] = self._render(text, device, values)
+        return found
 
     def _render(self, text: Text, device: Device, values: Mapping[str, Any]) -> str:
         try:
@@ -192,7 +195,7 @@ class _Maker:
             "loa_sim": card,
             "loa_snmp": self._snmp(device),
         }
-        return self._hosts.get(device.id, {}) | own | self._shared
+        return variables(self._network, device, self._on) | own | self._shared
 
     def _snmp(self, device: Device) -> Mapping[str, str]:
         user = self._given.security

@@ -7,6 +7,7 @@ wanted. The diffs are for people: what a device said is cleaned of control chara
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,6 +77,22 @@ def changes_of(manifest: Manifest, facts: Facts) -> Iterator[Change]:
 def drifted(facts: Facts) -> tuple[str, ...]:
     """The keys of what is not as Loa left it."""
     return tuple(key for key, left in facts.applied.items() if not _left(key, left, facts.found.get(key)))
+
+
+def state_wanted(manifest: Manifest) -> str:
+    """A digest that is ``state_left``'s where the device is as the manifest wants it."""
+    return _state((key, resource.digest) for key, resource in manifest.resources.items())
+
+
+def state_left(facts: Facts) -> str:
+    """A digest of what Loa left on a device that is still so and has nothing else that was asked for; else empty."""
+    if facts.found.keys() != facts.applied.keys() or drifted(facts):
+        return ""
+    return _state(facts.applied.items())
+
+
+def _state(pairs: Iterable[tuple[str, str]]) -> str:
+    return hashlib.sha256("".join(f"{key}\0{digest}\n" for key, digest in sorted(pairs)).encode()).hexdigest()
 
 
 def only_drift(plan: Plan) -> Plan:

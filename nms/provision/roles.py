@@ -234,7 +234,7 @@ class _Role:
     def _compiled(self, source: str, file: str, above: int, secret: bool) -> Text:
         uses = self._uses(source, file, above, secret)
         code = self.jinja.compile(source, file, file)
-        made = Template.from_code(self.jinja, code, self.jinja.make_globals(None))
+        made = Template.from_code(self.jinja, code, dict(self.jinja.globals))
         return Text(made, file, above, uses)
 
     def _uses(self, source: str, file: str, above: int, secret: bool) -> tuple[str, ...]:

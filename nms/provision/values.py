@@ -45,7 +45,8 @@ class Resource:
     """One thing a device should have. ``name``: a path, a unit, a package, an option such as ``network.wwan.apn``.
 
     ``attributes``: ``owner:group mode`` of a file. A ``secret``'s text is in no plan, fact, log or diff; only its
-    digest is. ``restarts``: services to restart when it changes.
+    digest is. ``restarts``: services to restart when it changes. ``key`` and ``digest`` follow from the others; many
+    devices share a resource, so they are made once.
     """
 
     kind: Kind
@@ -54,14 +55,12 @@ class Resource:
     attributes: str = ""
     secret: bool = False
     restarts: tuple[str, ...] = ()
+    key: str = field(init=False, repr=False, compare=False)
+    digest: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.kind}:{self.name}"
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.text, self.attributes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.kind}:{self.name}")
+        object.__setattr__(self, "digest", digest_of(self.text, self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
