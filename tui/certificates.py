@@ -66,9 +66,10 @@ class Certificates:
         try:
             self._authority.publish(now)
             self._authority.permit(network, on)
-            if not self._authority.hub_due(now):
+            octet = overlay(self._settings, network)
+            if not self._authority.hub_due(network, octet, now):
                 return None
-            return self._authority.certify_hub(network, overlay(self._settings, network), now)
+            return self._authority.certify_hub(network, octet, now)
         except OSError as error:
             file = error.filename or self._authority.broker
             return fault("ENV026", str(file), file=file, reason=error.strerror)

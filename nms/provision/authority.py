@@ -138,10 +138,9 @@ class Authority:
 
     def certify_hub(self, network: Network, octet: int, now: datetime) -> Diagnostic | None:
         """New certificates for the hub's servers and its own client, and what the broker needs besides."""
-        if network.hub is None:
+        names = _hub_names(network, octet)
+        if not names:
             return fault("ENV057", "network.yaml")
-        # the hub itself comes by loopback; devices by the tunnel, with or without a name service
-        names = dict.fromkeys((network.hub.name, hub_address(octet), "localhost", "127.0.0.1"))
         for name, file, mode in (
             (pki.SERVER, self.broker / acl.SERVER_PEM, SHARED),
             (pki.HUB, self.folder / HUB_PEM, PRIVATE),
@@ -154,16 +153,16 @@ class Authority:
             write(file, pki.key_pem(key) + self._record(certificate).chain, mode)
         return None
 
-    def hub_due(self, now: datetime) -> bool:
-        """Whether the hub's own certificates are missing, strangers', or in their last third."""
-        for file in (self.broker / acl.SERVER_PEM, self.folder / HUB_PEM):
-            try:
-                certificate = x509.load_pem_x509_certificate(file.read_bytes())
-            except (OSError, ValueError):
-                return True
-            if certificate.issuer != self._issuer.name or pki.due(certificate, now):
-                return True
-        return False
+    def hub_due(self, network: Network, octet: int, now: datetime) -> bool:
+        """Whether the hub's own certificates are missing, strangers', in their last third, or of other names."""
+        try:
+            files = self.broker / acl.SERVER_PEM, self.folder / HUB_PEM
+            server, client = (x509.load_pem_x509_certificate(file.read_bytes()) for file in files)
+        except (OSError, ValueError):
+            return True
+        if any(found.issuer != self._issuer.name or pki.due(found, now) for found in (server, client)):
+            return True
+        return not set(_hub_names(network, octet)) <= set(pki.served_names(server))
 
     def issue(
         self, network: Network, on: date, device: str, request: bytes, now: datetime, serial: str = ""
@@ -256,6 +255,14 @@ class Authority:
         with file.open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield file
+
+
+def _hub_names(network: Network, octet: int) -> tuple[str, ...]:
+    """As whom the hub is met; nothing where the inventory does not say it."""
+    if network.hub is None:
+        return ()
+    # the hub itself comes by loopback; devices by the tunnel, with or without a name service
+    return tuple(dict.fromkeys((network.hub.name, hub_address(octet), "localhost", "127.0.0.1")))
 
 
 def _load(file: Path, passphrase: str) -> pki.Issuer | None:

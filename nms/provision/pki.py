@@ -145,6 +145,13 @@ def name_of(certificate: x509.Certificate) -> str:
     return str(names[0].value) if len(names) == 1 else ""
 
 
+def served_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The host names and addresses that a server's certificate is for."""
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = found.get_values_for_type(x509.IPAddress)
+    return (*found.get_values_for_type(x509.DNSName), *map(str, addresses))
+
+
 def due(certificate: x509.Certificate, now: datetime) -> bool:
     """Whether less than a third of its life is left."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc

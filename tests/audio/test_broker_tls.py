@@ -17,7 +17,7 @@ from nms.provision import acl
 from nms.provision.authority import Authority, init
 from tests.audio.province import ON
 from tests.audio.receiver_kit import until
-from tests.audio.tls_kit import PASSPHRASE, Papers, TlsBroker, now
+from tests.audio.tls_kit import PASSPHRASE, Papers, TlsBroker, context, now
 
 MINE, OTHERS = "23557-L02", "23560-L01"
 
@@ -117,6 +117,18 @@ def test_who_is_revoked_stays_outside_and_the_others_do_not(papers: Papers, brok
     assert broker.greets(replaced)
 
 
+def test_who_is_revoked_cannot_take_up_an_old_session(papers: Papers, broker: TlsBroker) -> None:
+    tls = context(papers.enrol(MINE), papers.root)
+    first = broker.greet(tls)
+    assert first is not None
+    again = broker.greet(tls, first[0])
+    assert again is not None
+    assert again[1], "without resumption this test says nothing"
+    assert not isinstance(papers.authority.revoke(MINE, now()), Diagnostic)
+    broker.reload()
+    assert broker.greet(tls, again[0]) is None
+
+
 def test_expired_is_outside(papers: Papers, broker: TlsBroker) -> None:
     assert broker.greets(papers.aged(MINE, timedelta(minutes=1)))
     assert not broker.greets(papers.aged(MINE, timedelta(seconds=-1)))
@@ -151,7 +163,7 @@ def test_after_a_theft_of_the_hub_nothing_certified_before_counts(papers: Papers
     assert init(state, papers.folder / "keys", PASSPHRASE, papers.network, now()) == ()
     authority = Authority.open(state)
     assert isinstance(authority, Authority)
-    assert authority.hub_due(now())
+    assert authority.hub_due(papers.network, 127, now())
     assert authority.certify_hub(papers.network, 127, now()) is None
     renewed = replace(papers, authority=authority)
     broker.stop()

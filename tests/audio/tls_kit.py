@@ -163,16 +163,22 @@ class TlsBroker:
         most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     ) -> bool:
         """Whether the broker takes a client with these papers as its own."""
+        return self.greet(context(files, ca or self._papers.root, most), port=port) is not None
+
+    def greet(
+        self, tls: ssl.SSLContext, session: ssl.SSLSession | None = None, *, port: int = 0
+    ) -> tuple[ssl.SSLSession | None, bool] | None:
+        """The TLS session in which the broker took the client as its own, and whether it took up ``session`` again."""
         hello = b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x03one"
         try:
             plain = socket.create_connection(("127.0.0.1", port or self.port), 60)
-            made = context(files, ca or self._papers.root, most)
-            with plain, made.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
-                tls.sendall(hello)
-                answer = tls.recv(4)
+            with plain, tls.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as made:
+                made.sendall(hello)
+                answer = made.recv(4)
+                welcome = len(answer) == 4 and answer[0] == 0x20 and answer[3] == 0
+                return (made.session, bool(made.session_reused)) if welcome else None
         except OSError:
-            return False
-        return len(answer) == 4 and answer[0] == 0x20 and answer[3] == 0
+            return None
 
     def client(self, files: Files | None, port: int = 0) -> Client:
         return Client(port or self.port, context(files, self._papers.root))

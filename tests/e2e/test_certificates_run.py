@@ -6,6 +6,7 @@ import getpass
 import http.client
 import json
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -108,6 +109,12 @@ class SecureWorld(World):
             except (ssl.SSLError, ConnectionError, http.client.RemoteDisconnected):
                 return 0
 
+    def shown_serial(self) -> str:
+        """The serial number of the certificate that the content server shows."""
+        plain = socket.create_connection(("127.0.0.1", self.content_port), 60)
+        with plain, self.context(AGED).wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+            return str((tls.getpeercert() or {})["serialNumber"])
+
     def sessions(self, device: str) -> int:
         return (self.folder / "broker.log").read_text().count(f"u'{device}'")
 
@@ -124,6 +131,22 @@ def world(tmp_path: Path) -> Iterator[SecureWorld]:
         yield world
 
 
+def check_reload(world: SecureWorld) -> None:
+    """A device that goes out of use loses its topics; what the hub's own certificate lacks is made good."""
+    rights = world.state / "broker" / "acl"
+    assert f"user {FRESH}\n" in rights.read_text()
+    before = world.shown_serial()
+    (world.state / "broker" / "server.pem").unlink()
+    (station,) = (world.inventory / "stations").glob("23557-*.yaml")
+    text = station.read_text()
+    named = f"- id: {FRESH}\n"
+    assert named in text
+    station.write_text(text.replace(named, f"{named}    out_of_service: 2024-09-30\n"))
+    world.children["hub"].send_signal(signal.SIGHUP)
+    until(lambda: f"user {FRESH}\n" not in rights.read_text(), "the broker's rights follow the inventory")
+    until(lambda: world.shown_serial() != before, "the content server shows its new certificate")
+
+
 def test_a_programme_through_tls_and_who_is_refused(world: SecureWorld) -> None:
     until(lambda: world.sessions(FRESH) and world.sessions(AGED), "both devices are with the broker")
     # the one whose certificate is in its last third has a new one by itself
@@ -138,6 +161,7 @@ def test_a_programme_through_tls_and_who_is_refused(world: SecureWorld) -> None:
 
     (sha,) = {r.content for r in as_run(world) if r.bulletin == bulletin}
     assert (world.fetch(sha, FRESH), world.fetch(sha, AGED), world.fetch(sha)) == (200, 200, 0)
+    check_reload(world)
     world.loa("pki", "revoke", FRESH)
     assert (world.fetch(sha, FRESH), world.fetch(sha, AGED)) == (403, 200)
     # what a technician does then: the sessions under way end with the broker

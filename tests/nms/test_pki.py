@@ -180,15 +180,18 @@ def test_a_device_that_asks_without_end_is_told_so(authority: Authority) -> None
 
 
 def test_the_hub_is_certified_under_its_names_and_again_in_time(authority: Authority) -> None:
-    assert authority.hub_due(NOW)
+    assert authority.hub_due(NETWORK, 10, NOW)
     assert code(authority.certify_hub(replace(NETWORK, hub=None), 10, NOW)) == "ENV057"
     assert authority.certify_hub(NETWORK, 10, NOW) is None
     server = x509.load_pem_x509_certificate((authority.broker / acl.SERVER_PEM).read_bytes())
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["hub.example", "localhost"]
     assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.1", "127.0.0.1"]
-    assert not authority.hub_due(NOW + timedelta(days=240))
-    assert authority.hub_due(NOW + timedelta(days=245))
+    assert not authority.hub_due(NETWORK, 10, NOW + timedelta(days=240))
+    assert authority.hub_due(NETWORK, 10, NOW + timedelta(days=245))
+    renamed = replace(NETWORK, hub=replace(NETWORK.hub, name="new.example") if NETWORK.hub else None)
+    assert authority.hub_due(renamed, 10, NOW)
+    assert authority.hub_due(NETWORK, 11, NOW)
     assert [entry.name for entry in authority.entries()] == ["server", "hub"]
 
 
