@@ -172,10 +172,11 @@ class CliDevice:
         except (OSError, EOFError, paramiko.SSHException):
             pass
         finally:
-            channel.close()
             transport = channel.get_transport()
-            transport.close()
-            self._open.discard(transport)
+            channel.close()
+            if transport is not None:
+                transport.close()
+                self._open.discard(transport)
 
 
 class CliFleet:

@@ -75,6 +75,7 @@ class UciBox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.trickle = 0
+        self._apn = ""
         self._shells: set[int] = set()
         for name in ("etc/config", "etc/rc.d", "etc/init.d", "tmp/sysinfo", "run", "bin"):
             (folder / name).mkdir(parents=True)
@@ -97,9 +98,10 @@ class UciBox:
 
     def apn(self) -> str:
         try:
-            return UciTree.load(self.folder / "run/applied/network").named("network").get("network.wwan.apn", "")
-        except FileNotFoundError:  # while services restart
-            return ""
+            self._apn = UciTree.load(self.folder / "run/applied/network").named("network").get("network.wwan.apn", "")
+        except FileNotFoundError:  # between the old configuration and the new one
+            pass
+        return self._apn
 
     def options(self) -> dict[str, str]:
         """The configuration in flash."""

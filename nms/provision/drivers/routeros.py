@@ -85,7 +85,7 @@ class RouterOS:
         found: dict[str, str] = {}
         counts: dict[str, int] = {}
         for line in text.splitlines():
-            if line.startswith("/"):
+            if line.startswith("/") and not _PASSING.match(f"{line}\n"):
                 _read(line, found, counts)
         return found
 

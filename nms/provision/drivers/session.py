@@ -92,9 +92,10 @@ class _Utf8(SSHChannel):
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read_buffer(self) -> str:
-        if self.remote_conn is None or not self.remote_conn.recv_ready():
+        conn = self.remote_conn
+        if conn is None or not (conn.recv_ready() or conn.closed or conn.eof_received):
             return ""
-        data = self.remote_conn.recv(65536)
+        data = conn.recv(65536)
         if not data:
             raise ReadException("closed by the device")
         return self._decoder.decode(data)
