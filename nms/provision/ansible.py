@@ -253,6 +253,7 @@ def _environment(folder: Path, around: Around, keep: bool) -> Mapping[str, str]:
         "ANSIBLE_SSH_ARGS": " ".join(["-F", "/dev/null", "-C", *(f'-o "{option}"' for option in options)]),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
         "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%C",
+        "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "LC_ALL": "C.UTF-8",

@@ -66,11 +66,15 @@ def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:
 
 
 def _facts(target: Target, told_of: Mapping[str, Any], now: datetime) -> Facts:
-    found = {
-        str(key): Observed(str(one["digest"]), None if one.get("text") is None else str(one["text"]))
-        for key, one in told_of.get("found", {}).items()
-    }
+    found = {str(key): _observed(target, str(key), one) for key, one in told_of.get("found", {}).items()}
     return Facts(target.device, now, found, _texts(told_of.get("applied")), _texts(told_of.get("host")))
+
+
+def _observed(target: Target, key: str, told_of: Mapping[str, Any]) -> Observed:
+    """A device that Loa has never changed does not know which of its files are secret; their texts end here."""
+    wanted, text = target.manifest.resources.get(key), told_of.get("text")
+    hidden = text is None or (wanted is not None and wanted.secret)
+    return Observed(str(told_of["digest"]), None if hidden else str(text))
 
 
 def change_result(target: Target, what: Told, now: datetime) -> Result:

@@ -113,6 +113,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.loa_device import boot as boot  # Ansible sends along only what is imported
 from ansible.module_utils.loa_device import guard, manifest, transaction
 from ansible.module_utils.loa_device.disk import Refused, full
 from ansible.module_utils.loa_device.facts import facts
