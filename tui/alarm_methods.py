@@ -58,12 +58,13 @@ class AlarmRows:
     """Open ones first, the oldest first; then those that are over, the latest first.
 
     ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day. ``forbidden``: why the
-    caller may act nowhere; empty if they may in their own area.
+    caller may act nowhere, ``mute``: why they may silence nowhere; empty if they may in their own area.
     """
 
     alarms: tuple[AlarmRow, ...]
     silenced: tuple[Silenced, ...] = ()
     forbidden: tuple[Problem, ...] = ()
+    mute: tuple[Problem, ...] = ()
     now: int = 0
 
 

@@ -43,6 +43,12 @@ EXPIRED_SHOWN = timedelta(days=1)
 """How long a silence that its date has ended is told."""
 
 
+MENDERS = frozenset({Role.OPERATOR, Role.TECHNICIAN})
+"""Who takes alarms on, opens repairs and announces work."""
+SILENCERS = MENDERS | {Role.APPROVER}
+"""Who silences a cluster: whoever may stop there, and whoever mends it."""
+
+
 class Muting(Protocol):
     """See ``audio.playout.Playout``."""
 
@@ -110,7 +116,8 @@ class AlarmService:
         return a.AlarmRows(
             tuple(r for r in told if meant is None or meant & {r.subject, *r.devices}),
             tuple(r for r in silenced if meant is None or r.device in meant),
-            _barred(places, caller),
+            _barred(places, caller, MENDERS),
+            _barred(places, caller, SILENCERS),
             to_milliseconds(now),
         )
 
@@ -118,7 +125,7 @@ class AlarmService:
         mutes = rows.silenced_now(await self._muting.mutes(now - EXPIRED_SHOWN), now)
         known = ((mute, places.devices.get(DeviceId(mute.device))) for mute in mutes)
         return tuple(
-            rows.silenced_row(places, mute, _forbidden(places, caller, [device] if device else []))
+            rows.silenced_row(places, mute, _forbidden(places, caller, [device] if device else [], SILENCERS))
             for mute, device in known
         )
 
@@ -208,23 +215,24 @@ class AlarmService:
     async def silence(self, caller: Caller, params: a.Silence) -> m.Silenced:
         person, places = caller.known(), self._where()
         device = self._known(places, params.device)
-        _may(places, caller, [device])
+        _may(places, caller, [device], SILENCERS)
         if device.kind is not DeviceKind.LOUDSPEAKER:
             message, fix = N_("'{device}' is no loudspeaker cluster"), N_("only what has a sound is silenced")
             raise _refused("MON056", message, fix, device=device.id)
         if bool(params.who.strip()) != bool(params.part.strip()):
             message, fix = N_("a repair order names who mends and which part"), N_("give both, or neither")
             raise _refused("MON057", message, fix)
+        if params.who.strip():
+            _may(places, caller, [device])
         until = from_milliseconds(params.until)
         order = Silencing(device.id, until, params.reason, params.who.strip(), params.part.strip())
         _done(await self._muting.mute(person, order, uid=caller.uid))
-        mute = next(x for x in await self._muting.mutes() if x.device == device.id)
-        return rows.silenced_row(places, mute)
+        return rows.silenced_row(places, Mute(device.id, self._clock(), until, params.reason, person.id))
 
     async def unsilence(self, caller: Caller, params: a.Unsilence) -> m.Nothing:
         person, places = caller.known(), self._where()
         device = self._known(places, params.device)
-        _may(places, caller, [device])
+        _may(places, caller, [device], SILENCERS)
         _done(await self._muting.unmute(person, device.id, params.reason, uid=caller.uid))
         return m.Nothing()
 
@@ -282,37 +290,47 @@ class AlarmService:
         return end
 
 
-def _may(places: Places, caller: Caller, devices: Iterable[Device]) -> None:
-    """Refuses whoever is no operator or technician of an area in which all this lies; the hub is the province's."""
-    problems = _forbidden(places, caller, devices)
+def _may(places: Places, caller: Caller, devices: Iterable[Device], roles: frozenset[Role] = MENDERS) -> None:
+    """Refuses whoever has none of the roles in an area in which all this lies; the hub is the province's."""
+    problems = _forbidden(places, caller, devices, roles)
     if problems:
         raise Refusal(*problems)
 
 
-def _forbidden(places: Places, caller: Caller, devices: Iterable[Device]) -> tuple[m.Problem, ...]:
+def _forbidden(
+    places: Places, caller: Caller, devices: Iterable[Device], roles: frozenset[Role] = MENDERS
+) -> tuple[m.Problem, ...]:
+    person = caller.person
+    if person is None:
+        return _stranger(caller)
+    chains = [places.chains[d.id] for d in devices] or [(places.network.province,)]
+    able = not roles.isdisjoint(person.roles)
+    outside = next((chain for chain in chains if not able or person.area not in chain), None)
+    return () if outside is None else _not_theirs(places, person, outside[0] if outside else None, roles)
+
+
+def _barred(places: Places, caller: Caller, roles: frozenset[Role]) -> tuple[m.Problem, ...]:
+    """Why somebody may act nowhere: not even in the own area."""
+    person = caller.person
+    if person is None:
+        return _stranger(caller)
+    return _not_theirs(places, person, person.area, roles) if roles.isdisjoint(person.roles) else ()
+
+
+def _stranger(caller: Caller) -> tuple[m.Problem, ...]:
     try:
-        person = caller.known()
+        caller.known()
     except Refusal as refusal:
         return refusal.problems
-    chains = [places.chains[d.id] for d in devices] or [(places.network.province,)]
-    outside = next((chain for chain in chains if not _able(person) or person.area not in chain), None)
-    return () if outside is None else _not_theirs(places, person, outside[0] if outside else None)
+    return ()
 
 
-def _barred(places: Places, caller: Caller) -> tuple[m.Problem, ...]:
-    """Why somebody may act nowhere: not even in the own area."""
-    if caller.person is None:
-        return _forbidden(places, caller, ())
-    return () if _able(caller.person) else _not_theirs(places, caller.person, caller.person.area)
-
-
-def _able(person: Person) -> bool:
-    return Role.OPERATOR in person.roles or Role.TECHNICIAN in person.roles
-
-
-def _not_theirs(places: Places, person: Person, unit: UnitId | None) -> tuple[m.Problem, ...]:
+def _not_theirs(places: Places, person: Person, unit: UnitId | None, roles: frozenset[Role]) -> tuple[m.Problem, ...]:
     known = places.network.units.get(unit) if unit else None
-    message = N_("{person} is no operator or technician for {unit}")
+    if roles is MENDERS:
+        message = N_("{person} is no operator or technician for {unit}")
+    else:
+        message = N_("{person} is no operator, technician or approver for {unit}")
     fix = N_("ask one of the area, or correct roles and area in people.yaml")
     return _refused("MON051", message, fix, person=person.name, unit=known.name if known else "").problems
 

@@ -214,7 +214,7 @@ class Push:
 class Silenced:
     """A cluster on which ``by`` lets nothing be heard from ``since`` to ``until``, no emergency either.
 
-    ``expired``: that date has passed. ``forbidden``: why the caller may not change it; empty if they may.
+    ``expired``: that date has passed. ``forbidden``: why the caller may not lift it; empty if they may.
     """
 
     device: str

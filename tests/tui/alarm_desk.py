@@ -85,6 +85,7 @@ def network() -> Network:
         person("operator", "64", Role.OPERATOR),
         person("technician", "23557", Role.TECHNICIAN),
         person("editor", "64", Role.EDITOR),
+        person("approver", "23557", Role.APPROVER),
     ]
     return Network(
         UnitId("64"),
@@ -115,9 +116,12 @@ class Desk:
     now: datetime = NOW
     broker: Broker = field(default_factory=lambda: Broker("127.0.0.1", 1))
 
-    def service(self) -> AlarmService:
+    def snapshot(self) -> Snapshot:
         asked = dict.fromkeys(self.outcomes, NOW - timedelta(seconds=40))
-        latest = Snapshot(NOW, self.healths, self.outcomes, STATS, causes(self.healths), asked)
+        return Snapshot(NOW, self.healths, self.outcomes, STATS, causes(self.healths), asked)
+
+    def service(self) -> AlarmService:
+        latest = self.snapshot()
 
         async def playing() -> Mapping[str, str]:
             return {FIRST: "b1"}

@@ -145,8 +145,8 @@ async def test_nobody_knows_a_device_that_is_not_there(desk: Desk) -> None:
     assert desk.store.read_sync(open_alarms) == ()
 
 
-async def silenced(desk: Desk, who: str = "technician", **changes: str) -> m.Silenced:
-    given = a.Silence(FIRST.lower(), at(3), "loa rú", **changes)
+async def silenced(desk: Desk, who: str = "technician") -> m.Silenced:
+    given = a.Silence(FIRST.lower(), at(3), "loa rú")
     return await desk.service().silence(desk.caller(who), given)
 
 
@@ -185,6 +185,10 @@ async def test_who_may_silence_what(desk: Desk) -> None:
     service, who = desk.service(), desk.caller("technician")
     assert await refused(silenced(desk, who="editor")) == "MON051"
     assert await refused(silenced(desk, who="nobody")) == "CFG104"
+    leader = desk.caller("approver")
+    assert (await service.silence(leader, a.Silence(FIRST, at(3), "rú"))).by == "Approver"
+    assert await refused(service.silence(leader, a.Silence(FIRST, at(3), "rú", "Lan", "loa"))) == "MON051"
+    await service.unsilence(leader, a.Unsilence(FIRST, "đã yên"))
     assert await refused(service.silence(who, a.Silence(ELSEWHERE, at(3), "rú"))) == "MON051"
     assert await refused(service.silence(who, a.Silence(MODEM, at(3), "rú"))) == "MON056"
     assert await refused(service.silence(who, a.Silence("23557-L77", at(3), "rú"))) == "MON052"
@@ -194,7 +198,8 @@ async def test_who_may_silence_what(desk: Desk) -> None:
     await silenced(desk)
     assert await refused(service.unsilence(desk.caller("editor"), a.Unsilence(FIRST, "x"))) == "MON051"
     assert await refused(service.unsilence(who, a.Unsilence(FIRST, " "))) == "BUL035"
-    assert desk.audited() == [f"technician device.mute {FIRST}"], "what was refused leaves no act"
+    by_leader = [f"approver device.mute {FIRST}", f"approver device.unmute {FIRST}"]
+    assert desk.audited() == [*by_leader, f"technician device.mute {FIRST}"], "what was refused leaves no act"
 
 
 async def test_a_silence_that_its_date_has_ended_is_told_for_a_day(desk: Desk) -> None:
@@ -217,15 +222,17 @@ async def test_everybody_is_told_what_they_may_not_do(desk: Desk) -> None:
     desk.set_wrong(ELSEWHERE)
     service = desk.service()
     expected = {
-        "operator": ({MODEM: [], ELSEWHERE: []}, []),
-        "technician": ({MODEM: [], ELSEWHERE: ["MON051"]}, []),
-        "editor": ({MODEM: ["MON051"], ELSEWHERE: ["MON051"]}, ["MON051"]),
-        "nobody": ({MODEM: ["CFG104"], ELSEWHERE: ["CFG104"]}, ["CFG104"]),
+        "operator": ({MODEM: [], ELSEWHERE: []}, [], []),
+        "technician": ({MODEM: [], ELSEWHERE: ["MON051"]}, [], []),
+        "approver": ({MODEM: ["MON051"], ELSEWHERE: ["MON051"]}, ["MON051"], []),
+        "editor": ({MODEM: ["MON051"], ELSEWHERE: ["MON051"]}, ["MON051"], ["MON051"]),
+        "nobody": ({MODEM: ["CFG104"], ELSEWHERE: ["CFG104"]}, ["CFG104"], ["CFG104"]),
     }
-    for who, (rows, anywhere) in expected.items():
+    for who, (rows, anywhere, mute) in expected.items():
         found = await service.alarms(desk.caller(who), a.Alarms())
         assert {row.subject: [p.code for p in row.forbidden] for row in found.alarms} == rows, who
         assert [p.code for p in found.forbidden] == anywhere, who
+        assert [p.code for p in found.mute] == mute, who
         assert found.now == at(0)
 
 

@@ -37,7 +37,7 @@ from tui.alarm_methods import (
 )
 from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
-from tui.methods import Silenced
+from tui.methods import Problem, Silenced
 from tui.screens.form import Field, FormScreen, Order, Unclear
 from tui.views.alarms import alarm_state, alarm_text, call_lines, silenced_text
 from tui.views.times import milliseconds, moment, read_end, shown
@@ -189,13 +189,23 @@ class AlarmsScreen(Screen[None]):
 
     def _why_not(self, action: str) -> str:
         row = self._chosen()
-        anywhere = self._rows.forbidden if self._rows is not None else ()
-        # work and a silence may be about something else than the line under the cursor
-        forbidden = anywhere if action in ("maintain", "silence") or row is None else row.forbidden
+        forbidden = self._forbidden(action, row)
         if forbidden:
             return "; ".join(sentence(p.message, p.fields, self._translate) for p in forbidden)
         reason = self._misfit(action, row)
         return self._translate(reason) if reason else ""
+
+    def _forbidden(self, action: str, row: AlarmRow | Silenced | None) -> tuple[Problem, ...]:
+        rows = self._rows
+        if rows is None:
+            return ()
+        # work and a silence may be about something else than the line under the cursor
+        if action == "silence":
+            return rows.mute
+        if action == "unsilence":
+            muted = self._mute_of(self._device())
+            return muted.forbidden if muted is not None else rows.mute
+        return row.forbidden if action != "maintain" and isinstance(row, AlarmRow) else rows.forbidden
 
     def _misfit(self, action: str, row: AlarmRow | Silenced | None) -> str:
         """Why an action does not fit a line: untranslated; empty if it does."""
