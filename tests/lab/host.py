@@ -83,16 +83,10 @@ class Host:
         if self._boot is not None:
             raise ValueError(f"{self.name} has its power on")
         self._wire()
-        groups = cgroups.make(self._group)
         command = ["nsenter", f"--target={self._keeper}", "--mount", *_NSPAWN, *self._options(), "--boot"]
+        own = Space(Path("/proc/self/ns/net"), tuple(cgroups.make(self._group)))
         with (self.disk.parent / "console").open("ab") as console:
-            self._boot = subprocess.Popen(
-                Space(Path("/proc/self/ns/net"), tuple(groups)).command(command),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                start_new_session=True,
-            )
+            self._boot = own.popen(command, stdout=console, stderr=console)
 
     def cut(self) -> None:
         """Takes the power away: every process is killed at once, and the cable is dead."""

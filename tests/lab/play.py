@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.lab import keeper
 from tests.lab.host import Host
-from tests.lab.lab import OCTET, PUBLIC, ROUTER, Lab, Unavailable
+from tests.lab.lab import OCTET, PUBLIC, ROUTER, Lab, Unavailable, unavailable
 from tests.lab.link import WEAK_4G
 
 _STATE: Final = keeper.LABS / "play.json"
@@ -117,4 +117,6 @@ def _login(lab: Lab, host: Host, user: str = "") -> str:
 
 
 if __name__ == "__main__":
+    if os.geteuid():
+        sys.exit(f"lab: {unavailable()}")
     sys.exit({"up": up, "down": down, "hold": _hold}[sys.argv[1]]())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,9 +53,15 @@ class Space:
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts a program here; what still runs at the lab's end is killed."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(program), stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True
         )
+        while process.poll() is None and not self._holds(process.pid):  # or the lab's end would miss it
+            time.sleep(0.002)
+        return process
+
+    def _holds(self, pid: int) -> bool:
+        return all(str(pid) in (group / "cgroup.procs").read_text().split() for group in self.groups)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
