@@ -12,7 +12,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 from inventory.diagnostics import Place
 from inventory.source import compose, mappings, place_of
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./+ -]*").fullmatch
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./+ -]*|[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 

@@ -65,6 +65,10 @@ VERBS: Mapping[str, Verb] = {
     "bulletins": Verb("bulletins", N_("bulletins and their states")),
     "report": Verb("bulletins", N_("who heard a bulletin, and who did not")),
     "as-run": Verb("bulletins", N_("what the devices played, from when to when")),
+    "accept": Verb("site", N_("record that a device was accepted where it stands")),
+    "survey": Verb("site", N_("record what was found of an old station")),
+    "records": Verb("site", N_("what was recorded of a device or a commune")),
+    "label": Verb("site", N_("a label with a QR code for a device")),
     "tui": Verb("tui", N_("the operator's screens")),
 }
 

@@ -28,6 +28,7 @@ from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
+from tui.site_service import SiteService
 
 if TYPE_CHECKING:
     from audio.broker import Broker
@@ -89,7 +90,8 @@ class HubService:
         alarms = AlarmService(
             self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
         )
-        return found | alarms.handlers()
+        sites = SiteService(self._where, self._clock, lambda: self._monitor.latest, self._store)
+        return found | alarms.handlers() | sites.handlers()
 
     # -- what is
 
