@@ -21,7 +21,7 @@ class Setup:
     roles: tuple[str, ...]
 
 
-LINUX: Final = ("base", "overlay", "snmp", "receiver")
+LINUX: Final = ("base", "overlay", "firewall", "snmp", "receiver")
 
 SETUPS: Final[Mapping[str, Setup]] = {
     "loa-receiver": Setup(Family.LINUX, "root", LINUX),

@@ -20,10 +20,11 @@ options:
     description:
       - C(facts) reads I(keys); C(check) says what C(apply) would change; C(apply) changes it, on probation.
       - C(confirm) ends a probation; C(revert) goes back at once; C(recover) finishes what a power cut left.
-      - C(rekey) puts the tunnel's next private key, made on the device, in place of the present one, on probation.
+      - C(new_key) makes the tunnel's next private key beside the present one, and tells its public half in the facts.
+      - C(rekey) puts it in place of the present one, on probation; the hub must accept it by then.
     type: str
     required: true
-    choices: [facts, check, apply, confirm, revert, recover, rekey]
+    choices: [facts, check, apply, confirm, revert, recover, new_key, rekey]
   manifest:
     description:
       - For C(check) and C(apply), all resources in the order in which they are made. Each has C(kind) (file, service,
@@ -119,7 +120,7 @@ from ansible.module_utils.loa_device.disk import Refused, full
 from ansible.module_utils.loa_device.facts import facts
 from ansible.module_utils.loa_device.journal import State
 
-MODES = ["facts", "check", "apply", "confirm", "revert", "recover", "rekey"]
+MODES = ["facts", "check", "apply", "confirm", "revert", "recover", "new_key", "rekey"]
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "mode": {"type": "str", "required": True, "choices": MODES},
     "manifest": {"type": "list", "elements": "dict", "default": []},
@@ -166,10 +167,13 @@ def change(state: State, given: dict[str, Any]) -> dict[str, Any]:
         return answer(state, list(wanted), found)
     if mode == "rekey":
         manifest.rekey(state, within)
-    elif mode == "recover":
-        transaction.recover(state)
     else:
-        (transaction.confirm if mode == "confirm" else transaction.revert)(state)
+        {
+            "confirm": transaction.confirm,
+            "revert": transaction.revert,
+            "recover": transaction.recover,
+            "new_key": manifest.new_key,
+        }[mode](state)
     return {**answer(state, given["keys"], []), "changed": mode != "recover"}
 
 

@@ -8,25 +8,44 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from .disk import BLOCK, Refused, full, sha256, sync_folder
 
+ENROLLED = ("etc/loa-receiver/certificate.pem", "etc/loa-receiver/key.pem")
+RENEWED = "var/lib/loa-receiver/identity.pem"
 TIMEOUT = 30.0
 ATTEMPTS = 4
 PAUSE = 2.0
 """Seconds before the next attempt; a link that broke needs a moment."""
 
 
-def fetched(folder: Path, url: str, authority: str, wanted: str) -> Path:
+@dataclass(frozen=True)
+class Hub:
+    """Where artifacts are: ``url``, whose certificate ``authority`` (PEM) must have given; ``papers``: this device's
+    certificate and key, which the hub wants to see, the renewed ones before the enrolled."""
+
+    url: str
+    authority: str
+    papers: tuple[Path, Path] | None
+
+
+def hub(root: Path, url: str, authority: str) -> Hub:
+    renewed = root / RENEWED
+    certificate, key = (renewed, renewed) if renewed.is_file() else (root / ENROLLED[0], root / ENROLLED[1])
+    return Hub(url, authority, (certificate, key) if certificate.is_file() and key.is_file() else None)
+
+
+def fetched(folder: Path, hub: Hub, wanted: str) -> Path:
     """A file in ``folder`` with that SHA-256. Raises Refused."""
     path, part = folder / wanted, folder / f"{wanted}.part"
     if path.exists():
         return path
-    if not url.startswith("https://"):
-        raise Refused("artifact", f"artifacts come over https from the hub only, not from {url!r}")
+    if not hub.url.startswith("https://"):
+        raise Refused("artifact", f"artifacts come over https from the hub only, not from {hub.url!r}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _download(f"{url.rstrip('/')}/artifact/{wanted}", authority, part)
+    _download(f"{hub.url.rstrip('/')}/artifact/{wanted}", _context(hub), part)
     if sha256(part) != wanted:
         part.unlink()
         raise Refused("artifact", f"what the hub sent is not {wanted}; add the artifact to the hub again")
@@ -35,11 +54,17 @@ def fetched(folder: Path, url: str, authority: str, wanted: str) -> Path:
     return path
 
 
-def _download(url: str, authority: str, part: Path) -> None:
+def _context(hub: Hub) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=authority)
+        context = ssl.create_default_context(cadata=hub.authority)
+        if hub.papers is not None:
+            context.load_cert_chain(*hub.papers)
     except (ssl.SSLError, ValueError) as error:
-        raise Refused("artifact", f"the hub's authority is not a PEM certificate: {error}") from error
+        raise Refused("artifact", f"authority or certificate cannot be used: {error}") from error
+    return context
+
+
+def _download(url: str, context: ssl.SSLContext, part: Path) -> None:
     for attempt in range(ATTEMPTS):
         try:
             _resume(url, context, part)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from . import fetch, guard, services, transaction
-from .disk import Refused, digest, full
+from .disk import Refused, digest, full, make_folders, put
 from .facts import NEXT_KEY, TUNNEL_KEY, observed
 from .journal import Change, State, UnitStep
 from .transaction import Source, file_step
 
+TUNNEL = "wg-quick@loa.service"
 KINDS = ("file", "service", "package", "artifact")
 
 
@@ -108,17 +109,29 @@ def apply(
     return found
 
 
+def new_key(state: State) -> None:
+    """The tunnel's next key beside the present one, for the hub to learn; one that is there already stays."""
+    path = state.at(NEXT_KEY)
+    if path.exists():
+        return
+    status, text = services.run(["wg", "genkey"])
+    if status:
+        raise Refused("key", f"wg genkey: {text}")
+    make_folders(path.parent)
+    put(path, text.encode() + b"\n")
+
+
 def rekey(state: State, within: float) -> None:
     """The next key of the tunnel in place of the present one, on probation. Raises Refused."""
     transaction.recover(state)
     fresh = state.at(NEXT_KEY)
     if not fresh.is_file():
-        raise Refused("key", f"{NEXT_KEY} does not exist; the device makes it when loa-tunnel-key.service runs")
+        raise Refused("key", f"{NEXT_KEY} does not exist; make it with mode new_key, and let the hub learn it first")
     if state.phase() == "active":
         raise Refused("busy", "another change is on probation; confirm it or let it go back first")
     guard.install(state)
     files = [file_step(state, TUNNEL_KEY), file_step(state, NEXT_KEY, remove=True)]
-    units = [UnitStep("wg-quick@loa.service", "", services.state("wg-quick@loa.service"), restart=True)]
+    units = [UnitStep(TUNNEL, "", services.state(TUNNEL), restart=True)]
     sources = {TUNNEL_KEY: Source.of_file(fresh, "root:root 0600")}
     transaction.perform(state, Change(files, units), sources, state.applied(), within)
 
@@ -154,13 +167,14 @@ def _downloads(state: State) -> Path:
 def _sources(
     state: State, found: Iterable[Difference], wanted: Mapping[str, Resource], artifacts: Mapping[str, str]
 ) -> dict[str, Source]:
+    hub = fetch.hub(state.root, artifacts.get("url", ""), artifacts.get("ca", ""))
     sources = {}
     for d in found:
         one = wanted.get(f"{d.kind}:{d.name}")
         if one is not None and d.kind == "file":
             sources[d.name] = Source.of_bytes(one.text.encode(), one.attributes)
         elif one is not None and d.kind == "artifact":
-            path = fetch.fetched(_downloads(state), artifacts.get("url", ""), artifacts.get("ca", ""), one.text)
+            path = fetch.fetched(_downloads(state), hub, one.text)
             sources[d.name] = Source.of_file(path, one.attributes)
     return sources
 
@@ -173,7 +187,7 @@ def _install(state: State, names: Sequence[str], wanted: Mapping[str, Resource],
     with tempfile.TemporaryDirectory(dir=state.folder) as folder:
         place = Path(folder)
         try:
-            options = _apt_options(place, wanted, artifacts.get("ca", ""))
+            options = _apt_options(place, wanted, fetch.hub(state.root, "", artifacts.get("ca", "")))
         except OSError as error:
             if full(error):
                 raise Refused("disk_full", "no room on the disk") from error
@@ -181,10 +195,10 @@ def _install(state: State, names: Sequence[str], wanted: Mapping[str, Resource],
         services.install({name: wanted[f"package:{name}"].text for name in names}, options)
 
 
-def _apt_options(place: Path, wanted: Mapping[str, Resource], authority: str) -> list[str]:
+def _apt_options(place: Path, wanted: Mapping[str, Resource], hub: fetch.Hub) -> list[str]:
     """apt's own configuration is used, with the manifest's files below /etc/apt instead of the machine's."""
-    place.chmod(0o755)  # apt reads its sources as another user
-    (place / "ca.pem").write_text(authority)
+    place.chmod(0o755)
+    options = ["-o", f"Dir::Etc={place / 'apt'}", "-o", "APT::Sandbox::User=root"]  # who alone can read the key
     for folder in ("sources.list.d", "apt.conf.d", "preferences.d", "trusted.gpg.d"):
         (place / "apt" / folder).mkdir(parents=True)
     for one in wanted.values():
@@ -192,8 +206,11 @@ def _apt_options(place: Path, wanted: Mapping[str, Resource], authority: str) ->
             path = place / one.name[len("/etc/") :]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(one.text)
-    return [
-        "-o",
-        f"Dir::Etc={place / 'apt'}",
-        *(["-o", f"Acquire::https::CAInfo={place / 'ca.pem'}"] if authority else []),
-    ]
+            options = ["-c", str(path), *options] if path.parent.name == "apt.conf.d" else options
+    if hub.authority:
+        (place / "ca.pem").write_text(hub.authority)
+        options += ["-o", f"Acquire::https::CAInfo={place / 'ca.pem'}"]
+    if hub.papers is not None:
+        certificate, key = hub.papers
+        options += ["-o", f"Acquire::https::SslCert={certificate}", "-o", f"Acquire::https::SslKey={key}"]
+    return options
