@@ -52,6 +52,7 @@ KINDS: Final = (
     AlarmKind.SELF_CLOCK,
     AlarmKind.SELF_MEMORY,
 )
+_CRITICAL: Final = "critical"
 _PROCESS: Final = "hub:"
 _SHARD: Final = re.compile(r"shard \d+/(\d+)")
 
@@ -102,7 +103,7 @@ def problems(seen: Measured, late: float, least: int = LEAST) -> Iterator[Proble
         yield Problem(AlarmKind.SELF_POLLER)
     share = seen.free / max(seen.total, 1)
     if share < CRITICAL or seen.free < least:
-        yield Problem(AlarmKind.SELF_DISK, f"critical, {share:.0%}")
+        yield Problem(AlarmKind.SELF_DISK, f"{_CRITICAL}, {share:.0%}")
     elif share < SCARCE:
         yield Problem(AlarmKind.SELF_DISK, f"{share:.0%}")
     if seen.failure or seen.writing > WAIT:
@@ -113,6 +114,18 @@ def problems(seen: Measured, late: float, least: int = LEAST) -> Iterator[Proble
         yield Problem(AlarmKind.SELF_CLOCK, f"{seen.jumped:+.0f} s")
     if seen.memory > MEMORY:
         yield Problem(AlarmKind.SELF_MEMORY, f"{seen.memory // 2**20 // 50 * 50} MiB")
+
+
+def rooted(found: Iterable[Problem], before: Troubles) -> Iterator[Problem]:
+    """Problems without writes that fail for want of room on the disk: that is one thing to mend, and one alarm.
+
+    For a database on the watched disk. Its last failure is known until the next write: the disk's trouble outlasts it.
+    """
+    known = tuple(found)
+    last = before.get(AlarmKind.SELF_DISK)
+    disk = next((p.detail for p in known if p.kind is AlarmKind.SELF_DISK), last.detail if last is not None else "")
+    full = disk.startswith(_CRITICAL)
+    return (p for p in known if not (full and p.kind is AlarmKind.SELF_DATABASE))
 
 
 def follow(before: Troubles, found: Iterable[Problem], now: datetime, seconds: float) -> Troubles:
@@ -151,7 +164,10 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one process watches: the folder it writes in, and what it has of poller and broker."""
+    """What one process watches: the folder it writes in, and what it has of poller and broker.
+
+    ``inside``: whether the database lies in the folder too.
+    """
 
     store: Store
     folder: Path
@@ -159,6 +175,7 @@ class Watched:
     poller: Picture | None = None
     broker: Link | None = None
     least: int = LEAST
+    inside: bool = False
 
 
 class SelfWatch:
@@ -208,6 +225,7 @@ class SelfWatch:
         now, seconds = self._clock(), self._ticks()
         seen = self._measure(now, seconds)
         found = tuple(problems(seen, patience(self._watched.interval).total_seconds(), self._watched.least))
+        found = tuple(rooted(found, self.troubles)) if self._watched.inside else found
         self._jumps += [(now, p.detail) for p in found if p.kind is AlarmKind.SELF_CLOCK]
         for problem in found:
             if problem.kind not in self.troubles:

@@ -289,7 +289,8 @@ def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
     """The process watches itself."""
     work, settings = hub.work, hub.settings
     name = process(claim.name for claim in work.claims()) if hub.several else "hub"
-    watched = Watched(hub.store, settings.state_dir, settings.snmp_interval, hub.monitor, broker)
+    inside = not hub.several  # a file, with the state unless somebody has put it elsewhere
+    watched = Watched(hub.store, settings.state_dir, settings.snmp_interval, hub.monitor, broker, inside=inside)
     watch = SelfWatch(name, watched, hub.clock, others=hub.several)
     hub.tasks["self"] = watch.run
     return watch

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
-from inventory.model import Device, DeviceId, DeviceKind, Network, Sim, Tier, Unit, UnitId, UnitType
-from nms.alarm_store import open_alarms
+from inventory.model import Device, DeviceId, DeviceKind, Sim
 from nms.alarms import AlarmKind
-from nms.journal import EventKind
+from nms.journal import EventKind, recent
 from nms.monitor.health import State
-from nms.monitor.loop import Monitor, PollSettings
-from nms.monitor.profiles import load_profiles
-from nms.monitor.recorder import StoreRecorder
-from nms.monitor.snmp.sweep import Sweeper
-from nms.monitor.snmp.usm import Community
-from nms.store import EventRow, Store
-from tests.sim.fleet import Fleet, responder_for
-from tests.sim.snmp_responder import Responder
+from nms.selfwatch import EVERY, HELD, SelfWatch, Watched
+from tests.nms.monitor_kit import COMMUNE, ON, Rig, look, rigged
 
 HOUR = timedelta(hours=1)
-COMMUNE, MODEM, LONE = UnitId("23557"), DeviceId("23557-M01"), DeviceId("23557-L09")
+MODEM, LONE = DeviceId("23557-M01"), DeviceId("23557-L09")
 SIM = Sim("", "", operator="Viettel")
-ON = date(2024, 10, 1)
 BEHIND = [
     Device(DeviceId(f"23557-L0{n}"), DeviceKind.LOUDSPEAKER, COMMUNE, None, "loa-receiver", ON, uplink=MODEM)
     for n in (1, 2, 3)
@@ -41,61 +29,10 @@ DEVICES = [
 ]
 
 
-class Rig:
-    """A fleet that is asked every 30 seconds by a clock that the test sets."""
-
-    def __init__(self, store: Store, responder: Responder, fleet: Fleet, port: int, sweeper: Sweeper) -> None:
-        ward = Unit(COMMUNE, "23557", "Phường Yên Đỗ", Tier.COMMUNE, UnitType.WARD, None)
-        network = Network(COMMUNE, "Gia Lai", ON, "127", {COMMUNE: ward}, {}, {}, {d.id: d for d in DEVICES})
-        settings = PollSettings(0.05, 127, port, Community(b"loa"))
-        self.now = datetime(2024, 10, 1, 10, tzinfo=UTC)
-        self.store, self._responder, self._fleet = store, responder, fleet
-        recorder, profiles = StoreRecorder(store, {}), load_profiles()[0]
-        self._monitor = Monitor(network, ON, profiles, settings, sweeper, lambda: self.now, recorder)
-
-    def sweep(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.now += timedelta(seconds=30)
-            self._monitor.poll_once()
-
-    def command(self, **order: object) -> None:
-        self._fleet.command(order)
-        self._responder.agents = self._fleet.agents()
-
-    def states(self) -> set[State]:
-        assert self._monitor.latest is not None
-        return {h.state for h in self._monitor.latest.healths.values()}
-
-    def changes(self) -> list[tuple[str, str]]:
-        """Device and new state of every event, in the order in which they were written."""
-        query = select(EventRow.subject, EventRow.to).where(EventRow.kind == EventKind.DEVICE_STATE)
-        return [(device, to) for device, to in self.store.read_sync(lambda s: s.execute(query).all())]
-
-    def alarms(self) -> list[tuple[str, AlarmKind]]:
-        return [(a.subject, a.kind) for a in self.store.read_sync(open_alarms)]
-
-
-@contextmanager
-def answering(fleet: Fleet) -> Iterator[tuple[Responder, int]]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    responder = responder_for(fleet, port, b"loa")
-    thread = threading.Thread(target=responder.serve)
-    thread.start()
-    try:
-        yield responder, port
-    finally:
-        responder.stop()
-        thread.join()
-
-
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    fleet, sweeper = Fleet(DEVICES), Sweeper("127.0.0.1", timeout=0.2, retries=0)
-    with Store.open(tmp_path / "loa.db") as store, answering(fleet) as (responder, port):
-        yield Rig(store, responder, fleet, port, sweeper)
-    sweeper.close()
+    with rigged(tmp_path / "loa.db", DEVICES) as rig:
+        yield rig
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
@@ -138,3 +75,32 @@ def test_a_clock_set_back_makes_nobody_flap(rig: Rig) -> None:
     rig.command(fail=[LONE])
     rig.sweep(2)
     assert rig.states() == {State.UP, State.DOWN}
+
+
+@pytest.mark.parametrize(("jump", "told"), [(HOUR, "+3600 s"), (-HOUR, "-3600 s")])
+async def test_the_jump_is_one_alarm_about_the_hub_and_the_only_one(rig: Rig, jump: timedelta, told: str) -> None:
+    watched = Watched(rig.store, Path("/"), 30.0, rig.monitor, least=0)
+    watch = SelfWatch("hub", watched, lambda: rig.now, ticks=lambda: rig.seconds)
+
+    async def sweep(times: int) -> None:
+        for _ in range(times):
+            rig.sweep()
+            await look(watch)
+
+    await sweep(3)
+    known = sorted(rig.changes())
+    rig.now += jump
+    await sweep(5)
+    ours = [(a.subject, a.kind, a.cause) for a in rig.open() if a.kind not in ABOUT_THIS_MACHINE]
+    assert ours == [("hub", AlarmKind.SELF_CLOCK, told)]
+    assert rig.states() == {State.UP}
+    assert sorted(rig.changes()) == known
+    rig.later(HELD[AlarmKind.SELF_CLOCK] - EVERY)
+    await sweep(2)
+    assert [a for a in rig.open() if a.kind not in ABOUT_THIS_MACHINE] == []
+    jumps = [e.cause for e in rig.store.read_sync(lambda s: recent(s, 1000)) if e.kind is EventKind.SELF_CLOCK]
+    assert jumps == [told]
+
+
+ABOUT_THIS_MACHINE = {AlarmKind.SELF_DISK, AlarmKind.SELF_MEMORY}
+"""The tests are not alone on it."""
