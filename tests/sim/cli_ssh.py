@@ -139,6 +139,7 @@ class CliDevice:
 
     def close(self) -> None:
         if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             self._listener.close()
         self.power_cut()
 
@@ -169,8 +170,8 @@ class CliDevice:
     def _console(self, user: str, channel: paramiko.Channel) -> None:
         try:
             self.box.talk(user, channel)
-        except (OSError, EOFError, paramiko.SSHException):
-            pass
+        except (OSError, EOFError, ValueError, paramiko.SSHException):
+            pass  # the session has broken
         finally:
             transport = channel.get_transport()
             channel.close()

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import termios
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -97,10 +98,8 @@ class UciBox:
     # -- the device
 
     def apn(self) -> str:
-        try:
+        with suppress(FileNotFoundError):  # between the old configuration and the new one
             self._apn = UciTree.load(self.folder / "run/applied/network").named("network").get("network.wwan.apn", "")
-        except FileNotFoundError:  # between the old configuration and the new one
-            pass
         return self._apn
 
     def options(self) -> dict[str, str]:
