@@ -98,6 +98,7 @@ class _Maker:
         self._shared = self._for_all()
         self._rendered: dict[tuple[int, tuple[Any, ...]], str] = {}
         self._constant: dict[int, Resource] = {}
+        self._decided: dict[tuple[str, str], bool] = {}
 
     def manifest(self, device: Device, setup: Setup) -> Manifest | tuple[Diagnostic, ...]:
         values = self._variables(device)
@@ -121,10 +122,16 @@ class _Maker:
             yield from self._roles.specs.get(role, ())
 
     def _holds(self, condition: Condition, device: Device, known: Mapping[str, Any]) -> bool:
-        try:
-            return bool(condition.holds(**{name: known[name] for name in condition.uses if name in known}))
-        except Exception as error:  # whatever an expression does wrong is its author's mistake
-            raise _Broken(_failed(error, condition.place, device)) from None
+        """Decided once for the device, however many resources it is written at; what only the hub decides, once."""
+        key = (condition.source, "" if self._shared.keys() >= set(condition.uses) else device.id)
+        found = self._decided.get(key)
+        if found is None:
+            try:
+                found = bool(condition.holds(**{name: known[name] for name in condition.uses if name in known}))
+            except Exception as error:  # whatever an expression does wrong is its author's mistake
+                raise _Broken(_failed(error, condition.place, device)) from None
+            self._decided[key] = found
+        return found
 
     def _resource(self, spec: Spec, device: Device, known: Mapping[str, Any]) -> Resource:
         constant = self._constant.get(id(spec))

@@ -12,7 +12,7 @@ from inventory.diagnostics import Diagnostic, Place, Severity
 CODES: Mapping[str, tuple[str, str]] = {
     "PLN200": ("the role '{role}' is not there", "install Loa again; its roles are in {folder}"),
     "PLN201": ("the role cannot be read: {reason}", "make it YAML with a list 'resources'"),
-    "PLN202": ("'{text}' cannot stand here", "{hint}"),
+    "PLN202": ("'{text}' is not understood here", "expected: {hint}"),
     "PLN203": ("the template cannot be read: {reason}", "correct it at this line"),
     "PLN204": ("the template fails for {device}: {reason}", "correct the template, or what the inventory says of it"),
     "PLN205": (

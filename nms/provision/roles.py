@@ -73,6 +73,7 @@ class Text:
 class Condition:
     """A compiled ``when``; raises whatever Jinja2 raises."""
 
+    source: str
     holds: Callable[..., Any]
     place: Place
     uses: tuple[str, ...]
@@ -189,14 +190,14 @@ class _Role:
         words = _words(node, file)
         kind = next((k for k in Kind if k.value in words), None)
         if kind is None:
-            raise _wrong(node, file, "", " | ".join(Kind))
+            raise _wrong(node, file, next(iter(words), "{}"), " | ".join(Kind))
         allowed = {kind.value, *_KEYS[kind]}
         unknown = next((key for key in words if key not in allowed), None)
         if unknown is not None:
             raise _wrong(words[unknown], file, unknown, ", ".join(sorted(allowed)))
         needed = _NEEDED.get(kind)
         if needed is not None and needed not in words:
-            raise _wrong(node, file, kind.value, needed)
+            raise _wrong(node, file, kind.value, f"{kind}: …, {needed}: …")
         secret = _flag(words.get(SECRET), file)
         return Spec(
             kind=kind,
@@ -233,12 +234,14 @@ class _Role:
 
     def _compiled(self, source: str, file: str, above: int, secret: bool) -> Text:
         uses = self._uses(source, file, above, secret)
+        known = self.jinja.globals
         code = self.jinja.compile(source, file, file)
-        made = Template.from_code(self.jinja, code, dict(self.jinja.globals))
-        return Text(made, file, above, uses)
+        # only the globals it uses: they are copied at every rendering
+        made = Template.from_code(self.jinja, code, {name: known[name] for name in uses if name in known})
+        return Text(made, file, above, tuple(name for name in uses if name not in known))
 
     def _uses(self, source: str, file: str, above: int, secret: bool) -> tuple[str, ...]:
-        """The variables that a template is given. Raises _Misplaced."""
+        """The names that a template does not define itself. Raises _Misplaced."""
         try:
             tree = self.jinja.parse(source, file, file)
         except TemplateSyntaxError as error:
@@ -248,7 +251,7 @@ class _Role:
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             reason = N_("a template is one file")
             raise _Misplaced(fault("PLN203", Place(file, above + node.lineno, 1), reason=reason))
-        uses = tuple(sorted(meta.find_undeclared_variables(tree) - self.jinja.globals.keys()))
+        uses = tuple(sorted(meta.find_undeclared_variables(tree)))
         if SECRET in uses and not secret:
             line = next((n.lineno for n in tree.find_all(nodes.Name) if n.name == SECRET), 0)
             raise _Misplaced(fault("PLN205", Place(file, above + line, 1)))
@@ -263,7 +266,7 @@ class _Role:
             holds = self.jinja.compile_expression(source, undefined_to_none=False)
         except TemplateSyntaxError as error:
             raise _Misplaced(fault("PLN203", place, reason=error.message or "")) from None
-        return Condition(holds, place, uses)
+        return Condition(source, holds, place, uses)
 
 
 def _place(node: yaml.Node, file: str) -> Place:
