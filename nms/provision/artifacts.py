@@ -21,6 +21,8 @@ from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from aiohttp import web
+
 RECEIVER: Final = "receiver"
 """The receiver's program with the libraries that Debian has too old: one file that a device's Python runs from."""
 LIBRARIES: Final = ("paho-mqtt",)
@@ -148,3 +150,15 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def serve(application: web.Application, store: ArtifactStore) -> None:
+    """GET and HEAD ``/artifact/<sha256>`` with ranges, and nothing else."""
+
+    async def artifact(request: web.Request) -> web.FileResponse:
+        path = store.path(request.match_info["sha"])
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
+
+    application.router.add_get(PREFIX + "{sha}", artifact)

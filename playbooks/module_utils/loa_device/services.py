@@ -71,7 +71,8 @@ def _do(verb: str, unit: str, *, block: bool = True) -> None:
 def why(unit: str) -> str:
     """How the unit ended, for people."""
     found = _shown(unit)
-    _, line = run(["journalctl", "--quiet", "--no-pager", "--unit", unit, "--lines", "1", "--output", "cat"])
+    own = f"_SYSTEMD_UNIT={unit}"  # its own words, not those of systemd about it
+    _, line = run(["journalctl", "--quiet", "--no-pager", "--lines", "1", "--output", "cat", own])
     return f" ({found.get('Result', '?')}, status {found.get('ExecMainStatus', '?')}: {line[-200:]})"
 
 
