@@ -213,6 +213,7 @@ class Client:
 
     def close(self) -> None:
         self._client.disconnect()
+        assert self.lost.wait(60)  # else the loop may end before the socket is closed
         self._client.loop_stop()
 
 
