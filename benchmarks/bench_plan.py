@@ -28,6 +28,7 @@ from inventory.diagnostics import Diagnostic  # noqa: E402
 from inventory.load import load  # noqa: E402
 from inventory.model import DeviceId, DeviceKind, Network  # noqa: E402
 from nms.provision import facts  # noqa: E402
+from nms.provision.authority import PKI, ROOT_PEM  # noqa: E402
 from nms.provision.manifest import Made  # noqa: E402
 from nms.provision.reach import Provisioner, Target, Unreached  # noqa: E402
 from nms.provision.roles import playbooks  # noqa: E402
@@ -48,6 +49,8 @@ RUNS = 5
 PASSWORD = b"benchmark"
 SECRETS = b"snmp_v3_user: loa\nsnmp_v3_auth_password: authentication\nsnmp_v3_priv_password: confidentiality\n"
 TECHNICIAN = "p.technician"
+HUB = f"hub: {{name: hub.example, endpoint: 'hub.example:51820', public_key: '{'A' * 42}E='}}\n"
+ARTIFACTS = {"receiver": "0" * 64}
 
 
 class NoSsh:
@@ -79,6 +82,10 @@ def province(folder: Path) -> None:
         str(inventory),
     ]
     subprocess.run(generator, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    with (inventory / "network.yaml").open("a") as file:
+        file.write(HUB)
+    (folder / "state" / PKI).mkdir(parents=True)
+    (folder / "state" / PKI / ROOT_PEM).write_text("-----BEGIN CERTIFICATE-----\n")
     vault = VaultLib([("default", VaultSecret(PASSWORD))])
     (inventory / "secrets.yaml").write_bytes(vault.encrypt(SECRETS))
     password = folder / "password"
@@ -141,7 +148,7 @@ async def hub(folder: Path, roles: Path) -> None:
         return datetime.now(UTC)
 
     def source() -> Source:
-        return Source(settings, lambda: network, clock, roles, dict)
+        return Source(settings, lambda: network, clock, roles, lambda: ARTIFACTS)
 
     with Store.open(settings.store) as store:
         devices, resources = await asked_before(store, source(), clock())

@@ -37,7 +37,7 @@ SSH_KEY: Final = "ssh/hub"
 """In the hub's state: the private key; its public half ends with ``.pub``."""
 
 Artifacts = Callable[[], Mapping[str, str]]
-"""SHA-256 of every artifact that the hub has, by name."""
+"""SHA-256 of every artifact that the hub has, by name. May raise OSError or ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Source:
             secrets=found,
             security=None if isinstance(security, Diagnostic) else security,
             policies=self._signed(settings.keys / BUNDLE),
-            artifacts=self._artifacts(),
+            artifacts=self._there(),
             hub=self._hub(),
         )
 
@@ -178,6 +178,13 @@ class Source:
         except (OSError, ValueError):
             return {}
         return self._policies[seen]
+
+    def _there(self) -> Mapping[str, str]:
+        """None where their index cannot be read: then the devices that need one are told."""
+        try:
+            return self._artifacts()
+        except (OSError, ValueError):
+            return {}
 
     def _hub(self) -> Mapping[str, Any]:
         """How devices and hub speak to each other. ``ca``: the root that devices believe; ``ssh_key``: the line by

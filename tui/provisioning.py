@@ -14,6 +14,7 @@ from inventory import overlay
 from inventory.model import DeviceId, DeviceKind, Network
 from nms.monitor.parts import Picture
 from nms.provision.ansible import AnsibleProvisioner, Around
+from nms.provision.artifacts import ArtifactStore
 from nms.provision.reach import Provisioner
 from nms.provision.roles import playbooks
 from nms.provision.values import Family
@@ -24,6 +25,8 @@ from tui.plan_service import PlanService
 from tui.polling import overlay as octet_of
 
 COMMENT: Final = "loa-hub"
+ARTIFACTS: Final = "artifacts"
+"""In the hub's state: what devices install from it."""
 
 
 def ssh_key(state: Path) -> Path:
@@ -57,7 +60,8 @@ def make_plans(
     settings: Settings, network: Callable[[], Network], clock: Clock, picture: Picture, store: Store
 ) -> PlanService:
     """What the hub answers about plans."""
-    source = Source(settings, network, clock, playbooks(), dict)
+    artifacts = ArtifactStore(settings.state_dir / ARTIFACTS)
+    source = Source(settings, network, clock, playbooks(), artifacts.digests)
     return PlanService(source, provisioners(settings, network, clock), clock, lambda: picture.latest, store)
 
 
