@@ -59,6 +59,15 @@ class Result(StrEnum):
     PARTIAL = "partial"
     MISSED = "missed"
     REFUSED = "refused"
+    CHECKED = "checked"
+    """A silent trial went all the way to the output."""
+
+
+class TrialKind(StrEnum):
+    """A tone is heard; a check goes the same way in silence."""
+
+    TONE = "tone"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,25 @@ class DeviceState:
     refused: Mapping[str, int] | None = None
     version: str = ""
     clock_error: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A device tries itself out, once per id, if it can begin before ``until``; the sound is the device's own.
+
+    The answer is a receipt with this id as its airing and without a bulletin: played, checked, partial or refused.
+    """
+
+    id: str
+    kind: TrialKind
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """What the hub sets on one device; ``trial`` None: nothing is to be tried."""
+
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class Intake:
         self.states: dict[str, DeviceState] = {}
         self.dropped: Counter[str] = Counter()
         self.came_online = False
+        self.awaited: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
+        """By device and airing: who waits for a receipt gets it once it is committed."""
         self.committed: Counter[str] = Counter()
         """Receipts committed per bulletin since the start, so that counts made of them know when they are stale."""
 
@@ -94,6 +96,10 @@ class Intake:
         numbers = await self._store.write(keep)
         self.committed.update(receipt.bulletin for receipt in batch)
         self._publisher.acknowledge(by_device, numbers, now)
+        for receipt in batch:
+            waiting = self.awaited.get((receipt.device, receipt.airing))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(receipt)
 
     def _receipt(self, device: str, receipt: Receipt) -> None:
         if receipt.device != device:

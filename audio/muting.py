@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger
 from audio.desk import Changed, Done, Refusals, Scene, Stopped
-from audio.documents import EVERYTHING, NowEntry, NowKind
+from audio.documents import EVERYTHING, Bulletin, NowEntry, NowKind
 from audio.ledger import Actor, Target
 from audio.refusals import refuse
+from inventory.model import DeviceId
 from nms import journal
 from nms.alarm_store import Repair, close_repair, open_repair
 from nms.journal import EventKind, new_id
@@ -144,6 +145,21 @@ def mutes(session: Session, since: datetime) -> tuple[Mute, ...]:
     )
     found = (_mute(row) for row in rows if _silences(row))
     return tuple(m for m in found if m.over > since)
+
+
+def silenced(session: Session, scene: Scene, bulletin: Bulletin) -> frozenset[str]:
+    """Devices that were silenced when the bulletin was to be heard where they stand; now, if it has no start yet."""
+    length = timedelta(milliseconds=bulletin.duration)
+    spans = [("", o.from_, o.ended or o.until) for o in ledger.orders(session, bulletin.id)]
+    spans += [(a.unit, a.start, a.start + length) for a in ledger.airings(session, bulletin.id) if not a.cancelled]
+    spans = spans or [("", scene.now, scene.now + length)]
+    found = set()
+    for one in mutes(session, min(start for _, start, _ in spans)):
+        device = scene.network.devices.get(DeviceId(one.device))
+        places = {"", *scene.network.device_chain(device, scene.on)} if device is not None else {""}
+        if any(unit in places and one.start < end and start < one.over for unit, start, end in spans):
+            found.add(one.device)
+    return frozenset(found)
 
 
 def in_force(found: Iterable[Mute], now: datetime) -> dict[str, Mute]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,7 +21,7 @@ from audio import asrun, desk, ledger, muting
 from audio.broker import TOPICS, Broker
 from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
 from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
-from audio.documents import Audience, Bulletin, DeviceState
+from audio.documents import Audience, DeviceState, TrialKind
 from audio.intake import Intake
 from audio.ledger import Actor
 from audio.library import Content, Library
@@ -29,7 +29,8 @@ from audio.muting import Mended, Mute, Silencing
 from audio.publisher import Hub, Publisher
 from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
-from inventory.model import TIMEZONE, DeviceId, Network, Person
+from audio.trials import Trials, Tried
+from inventory.model import TIMEZONE, Network, Person
 from nms import journal
 from nms.journal import EventKind
 from nms.outage import Outage
@@ -49,6 +50,7 @@ __all__ = [
     "Silencing",
     "Stopped",
     "Submitted",
+    "Tried",
 ]
 
 log = logging.getLogger("loa.playout")
@@ -110,6 +112,7 @@ class Playout:
         self._library = library
         self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock)
         self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
+        self._trials = Trials(store, self._publisher, self._intake, clock)
         self._heard: dict[str, tuple[int, int]] = {}
         self._expected: dict[str, tuple[Network, object, int]] = {}
 
@@ -231,6 +234,13 @@ class Playout:
         assert isinstance(outcome, Mended)
         return outcome
 
+    async def test_tone(self, person: Person, device: str, silent: bool, *, uid: int = NOBODY) -> Tried | Refusals:
+        """Have a loudspeaker sound its own test tone, or go the same way in silence; takes until it has answered."""
+        if not self._broker.connected:
+            return (refuse("BUL042"),)
+        kind = TrialKind.CHECK if silent else TrialKind.TONE
+        return await self._trials.run(self._scene(), Actor(person, uid), device, kind)
+
     async def mutes(self, since: datetime | None = None) -> tuple[Mute, ...]:
         """The silences in force now, or all that were at some time ``since``."""
         now = self._clock()
@@ -269,7 +279,7 @@ class Playout:
                 devices,
                 planned,
                 asrun.receipts(session, bulletin_id),
-                _silenced(session, scene, bulletin),
+                muting.silenced(session, scene, bulletin),
             )
 
         return await self._store.read(collect)
@@ -369,21 +379,6 @@ def _meant(scene: Scene, selection: str) -> Audience | Refusals:
     """The audience of a selection; a refusal if it means nobody."""
     audience = audience_of(scene.network, scene.on, selection)
     return (refuse("BUL005", audience=selection),) if audience == Audience() else audience
-
-
-def _silenced(session: Session, scene: Scene, bulletin: Bulletin) -> frozenset[str]:
-    """Devices that were silenced when the bulletin was to be heard where they stand; now, if it has no start yet."""
-    length = timedelta(milliseconds=bulletin.duration)
-    spans = [("", o.from_, o.ended or o.until) for o in ledger.orders(session, bulletin.id)]
-    spans += [(a.unit, a.start, a.start + length) for a in ledger.airings(session, bulletin.id) if not a.cancelled]
-    spans = spans or [("", scene.now, scene.now + length)]
-    found = set()
-    for mute in muting.mutes(session, min(start for _, start, _ in spans)):
-        device = scene.network.devices.get(DeviceId(mute.device))
-        places = {"", *scene.network.device_chain(device, scene.on)} if device is not None else {""}
-        if any(unit in places and mute.start < end and start < mute.over for unit, start, end in spans):
-            found.add(mute.device)
-    return frozenset(found)
 
 
 def _content_row(content: Content, draft: Draft, now: datetime) -> ContentRow:

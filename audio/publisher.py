@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio import ledger
 from audio.broker import TOPICS, Broker
-from audio.documents import Ack, Airing, HubTime, Now, NowEntry, Programme, encode
+from audio.documents import Ack, Airing, DeviceSettings, HubTime, Now, NowEntry, Programme, Trial, encode
 from audio.envelope import MAX_FRAME, VERSION, Header, b64, seal
 from audio.ledger import Target
 from audio.library import Library
@@ -101,6 +101,16 @@ class Publisher:
                 self._published[programme.unit] = programme, until
                 self._publish(topic, numbers, encode(programme), now, until, retain=True)
 
+    async def trial(self, device: str, trial: Trial) -> None:
+        """Have the device try itself out; it holds this document no longer than the trial may begin."""
+        topic, now = settings_topic(device), self._clock()
+        numbers = await self._numbers([topic], now)
+        self._publish(topic, numbers, encode(DeviceSettings(trial)), now, trial.until, retain=True)
+
+    def tried(self, device: str) -> None:
+        """Nothing is asked of the device any more: the broker keeps no document for it."""
+        self._broker.publish(settings_topic(device), b"", retain=True)
+
     async def refresh(self) -> None:
         """Move all programmes on: what is over leaves them, what comes within reach joins them."""
         await self.programmes(tuple(self._published))
@@ -149,6 +159,10 @@ class Publisher:
 
 def ack_topic(device: str) -> str:
     return f"{TOPICS}/ack/{device}"
+
+
+def settings_topic(device: str) -> str:
+    return f"{TOPICS}/set/{device}"
 
 
 def now_document(entries: Sequence[tuple[NowEntry, BulletinRow | None]], sounds: Mapping[str, str]) -> Now:

@@ -47,6 +47,9 @@ CODES: Mapping[str, tuple[str, str]] = {
         "an operator or approver of {issuer} ends it, for all that it stops",
     ),
     "BUL037": ("{device} is not silenced", "see what is silenced with: loa alarms"),
+    "BUL040": ("{person} may not have {device} tried out", "a technician or operator of that area asks for it"),
+    "BUL041": ("{device} is no loudspeaker in use", "see: loa show"),
+    "BUL042": ("the hub has no connection to the broker", "wait until loa status shows it, then ask again"),
 }
 
 

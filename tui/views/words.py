@@ -89,6 +89,7 @@ PLAYED: Mapping[str, str] = {
     "partial": N_("played in part"),
     "missed": N_("not played"),
     "refused": N_("refused"),
+    "checked": N_("checked in silence"),
 }
 REASONS: Mapping[str, str] = {
     "quiet hours": N_("quiet hours"),
@@ -105,6 +106,8 @@ REASONS: Mapping[str, str] = {
     "restart": N_("the device started again"),
     "shutdown": N_("the device was switched off"),
     "output stalled": N_("the sound output stalled"),
+    "no answer": N_("the device has not answered"),
+    "no sound held": N_("only the output: no sound had arrived yet"),
 }
 """Why a device did not play, or not to the end, as its receipts say it."""
 
