@@ -8,9 +8,9 @@ from typing import Final
 
 from inventory.model import DeviceId
 from nms.monitor.parts import Picture
-from nms.provision.ansible import AnsibleProvisioner
 from nms.provision.contact import MQTT, SNMP, SSH, Contact, greeting, polled, spoken
 from nms.provision.deployer import Deployer
+from nms.provision.reach import Counting
 from nms.settings import Clock, Settings
 from nms.store import Store
 from tui.apply_service import ApplyService
@@ -34,7 +34,7 @@ def make_rollouts(
     contact = Contact(checks, recent=timedelta(seconds=SWEEPS * settings.snmp_interval))
 
     def spent(device: DeviceId) -> tuple[int, int]:
-        counts = [p.spent(device) for p in plans.provisioners.values() if isinstance(p, AnsibleProvisioner)]
+        counts = [p.spent(device) for p in plans.provisioners.values() if isinstance(p, Counting)]
         return sum(sent for sent, _ in counts), sum(received for _, received in counts)
 
     deployer = Deployer(store, clock, plans.provisioners, contact, spent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId
@@ -44,3 +44,11 @@ class Provisioner(Protocol):
     def apply(self, targets: Sequence[Target], within: float) -> AsyncIterator[Result]: ...
 
     async def confirm(self, targets: Sequence[Target]) -> Mapping[DeviceId, Diagnostic | None]: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A provisioner that counts what else it costs a device."""
+
+    def spent(self, device: DeviceId) -> tuple[int, int]:
+        """Bytes sent and received for facts and confirmations, since this was asked last."""

@@ -20,6 +20,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -174,7 +175,8 @@ class CliDevice:
             pass  # the session has broken
         finally:
             transport = channel.get_transport()
-            channel.close()
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                channel.close()
             if transport is not None:
                 transport.close()
                 self._open.discard(transport)
@@ -191,7 +193,9 @@ class CliFleet:
         ids: Sequence[DeviceId] = (),
         family: Family = Family.UCI,
         apns: Collection[str] = APNS,
+        haste: int = 1,
     ) -> None:
+        """``haste``: how much faster than real time the devices wait before they go back."""
         self.family = family
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +207,7 @@ class CliFleet:
         names = list(ids) or [DeviceId(f"23557-M{n:02}") for n in range(1, count + 1)]
         user = "root" if family is Family.UCI else "loa"
         self.devices = {
-            name: CliDevice(name, overlay.address(name, 127), user, public, apns, _box(family, folder / name))
+            name: CliDevice(name, overlay.address(name, 127), user, public, apns, _box(family, folder / name, haste))
             for name in names
         }
         self._ended = threading.Event()
@@ -262,15 +266,15 @@ class CliFleet:
                     device.sever()
 
 
-def _box(family: Family, folder: Path) -> Box:
+def _box(family: Family, folder: Path, haste: int) -> Box:
     # Imported here: the boxes import nothing of this module, and it needs only one of them.
     if family is Family.UCI:
         from tests.sim.cli_uci import UciBox
 
-        return UciBox(folder)
+        return UciBox(folder, haste)
     from tests.sim.cli_routeros import RouterOSBox
 
-    return RouterOSBox()
+    return RouterOSBox(haste=haste)
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:

@@ -66,6 +66,7 @@ _SHIMS: Final = {
     "sync": "#!/bin/sh\n",
     "mnf_info": "#!/bin/sh\necho 1122334455\n",
 }
+_SLEEP: Final = '#!/bin/sh\nexec /bin/sleep "$(awk "BEGIN {{ print $1 / {haste} }}")"\n'
 _PATHS: Final = re.compile(rb"/(?:etc|tmp)/")
 _SERVICE: Final = '#!/bin/sh\necho "$1" >> "$LOA_SIM/run/snmpd"\n'
 
@@ -73,7 +74,8 @@ _SERVICE: Final = '#!/bin/sh\necho "$1" >> "$LOA_SIM/run/snmpd"\n'
 class UciBox:
     """The device's flash, processes and console. ``trickle``: bytes that a slow link carries at a time (0: any)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, haste: int = 1) -> None:
+        """``haste``: how much faster than real time it waits."""
         self.folder = folder
         self.trickle = 0
         self._apn = ""
@@ -83,6 +85,7 @@ class UciBox:
         tree = Path(sys.modules[UciTree.__module__].__file__ or "").resolve()
         for name, text in _SHIMS.items():
             self._program(f"bin/{name}", text.format(python=sys.executable, tree=tree) if name == "uci" else text)
+        self._program("bin/sleep", _SLEEP.format(haste=haste))
         self._program("etc/init.d/snmpd", _SERVICE)
         (folder / "etc/rc.common").write_text('. "$1"; "$2"\n')
         (folder / "etc/openwrt_release").write_text("DISTRIB_DESCRIPTION='OpenWrt 23.05.3 r23809 (stand-in)'\n")

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from inventory.diagnostics import N_, Diagnostic, Place
 
 UNREACHABLE, OTHER_KEY, NO_KEY, NO_LOGIN = "PLN400", "PLN401", "PLN402", "PLN403"
-REFUSED, BROKEN, NOT_TAKEN, WENT_BACK, NO_COMMAND = "PLN404", "PLN405", "PLN406", "PLN407", "PLN408"
+REFUSED, BROKEN, NOT_TAKEN, WENT_BACK, NO_COMMAND, EARLY = "PLN404", "PLN405", "PLN406", "PLN407", "PLN408", "PLN409"
+NO_BACKUP, CHANGED, NO_RESTORE = "PLN410", "PLN411", "PLN412"
 
 CODES: Mapping[str, tuple[str, str]] = {
     UNREACHABLE: (
@@ -36,6 +37,16 @@ CODES: Mapping[str, tuple[str, str]] = {
         N_("{device} has gone back to its old configuration"),
         N_("look at what the change cut, then: loa plan"),
     ),
+    EARLY: (
+        N_("the change of {device} still does not work"),
+        N_("see the device's own log; it goes back by itself"),
+    ),
+    NO_BACKUP: (N_("there is no backup {number} of {device}"), N_("see: loa device {device} --history")),
+    CHANGED: (N_("{device} has changed since this was shown"), N_("look again: loa restore {device}")),
+    NO_RESTORE: (
+        N_("backups of {device} are to read, not to be put back"),
+        N_("bring back the inventory of then (git log), then: loa plan"),
+    ),
     NO_COMMAND: (N_("'{option}' cannot be set on {device}"), N_("let the item have a name or a comment")),
 }
 
@@ -48,7 +59,12 @@ class Failed(Exception):
         self.diagnostic = diagnostic
 
 
+def fault(code: str, /, **fields: str) -> Diagnostic:
+    """The diagnostic of that code."""
+    message, fix = CODES[code]
+    return Diagnostic(code, Place(""), message, fix, fields)
+
+
 def failed(code: str, /, **fields: str) -> Failed:
     """The failure of that code."""
-    message, fix = CODES[code]
-    return Failed(Diagnostic(code, Place(""), message, fix, fields))
+    return Failed(fault(code, **fields))

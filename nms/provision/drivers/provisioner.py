@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import sleep
 from typing import Any, Final, TypeVar
 
 from inventory.diagnostics import Diagnostic
@@ -38,6 +40,9 @@ DRIVERS: Final[Mapping[Family, Driver]] = {Family.UCI: Uci(), Family.ROUTEROS: R
 PARALLEL: Final = 16
 """Sessions at a time: each is a thread that mostly waits for its link."""
 
+TRIES: Final = 20
+"""How often, a second apart, a device is asked whether its change works."""
+
 Wish = Callable[[Target, Mapping[str, str], str], tuple[dict[str, str | None], tuple[str, ...]]]
 """From a device's options now (and the option it remembers in) to the options wanted and services to restart."""
 
@@ -64,6 +69,11 @@ class CliProvisioner:
     keep: Keep
     wish: Wish = of_manifest
     drivers: Mapping[Family, Driver] = field(default_factory=lambda: DRIVERS)
+    _spent: dict[DeviceId, tuple[int, int]] = field(default_factory=dict, repr=False)
+
+    def spent(self, device: DeviceId) -> tuple[int, int]:
+        """Bytes sent and received for facts and confirmations, since this was asked last."""
+        return self._spent.pop(device, (0, 0))
 
     async def facts(self, targets: Sequence[Target]) -> AsyncIterator[Facts | Unreached]:
         """What each device says about itself, as the answers come in."""
@@ -118,6 +128,16 @@ class CliProvisioner:
     def _driver(self, target: Target) -> Driver:
         return self.drivers[target.manifest.family]
 
+    @contextmanager
+    def _counted(self, target: Target, driver: Driver) -> Iterator[Session]:
+        """A session whose bytes are in no result."""
+        with opened(target, driver.words, self.access) as session:
+            try:
+                yield session
+            finally:
+                before, now = self._spent.get(target.device, (0, 0)), session.traffic
+                self._spent[target.device] = before[0] + now[0], before[1] + now[1]
+
     def _wanted(
         self, target: Target, current: Mapping[str, str], driver: Driver
     ) -> tuple[dict[str, str | None], tuple[str, ...]]:
@@ -126,7 +146,7 @@ class CliProvisioner:
 
     def _facts(self, target: Target) -> Facts:
         driver = self._driver(target)
-        with opened(target, driver.words, self.access) as session:
+        with self._counted(target, driver) as session:
             text = session.run(driver.words.export)
         options = driver.parse(text)
         recall = recalled(options.get(driver.words.memory, ""))
@@ -139,7 +159,7 @@ class CliProvisioner:
 
     def _export(self, target: Target) -> str:
         driver = self._driver(target)
-        with opened(target, driver.words, self.access) as session:
+        with self._counted(target, driver) as session:
             return _keepable(driver, target, session.run(driver.words.export))
 
     def _change(self, target: Target, within: float, keep: Callable[[DeviceId, str], None]) -> Result:
@@ -162,14 +182,26 @@ class CliProvisioner:
             return Result(device, outcome, problem, *session.traffic)
 
     def _confirm(self, target: Target) -> str:
+        """Over connections made anew until the change works: one that was made before proves nothing."""
+        for _ in range(TRIES):
+            text = self._confirmed(target)
+            if text:
+                return text
+            sleep(1.0)
+        raise failed(faults.EARLY, device=target.device)
+
+    def _confirmed(self, target: Target) -> str:
+        """The configuration that stays; empty as long as it does not work yet."""
         driver, device = self._driver(target), target.device
-        with opened(target, driver.words, self.access) as session:
+        with self._counted(target, driver) as session:
             text = session.run(driver.words.export)
-            current = driver.parse(text)
+            current, probation = driver.parse(text), host(text).get("probation", "")
             wanted, _ = self._wanted(target, current, driver)
             absent = missing(current, wanted)
-            if absent and driver.arm(0) and "probation" not in host(text):
+            if absent and driver.arm(0) and not probation:
                 raise failed(faults.WENT_BACK, device=device)
+            if not absent and probation == "early":
+                return ""
             if absent:
                 names = ", ".join(name for name in absent if name != driver.words.memory) or driver.words.memory
                 raise failed(faults.NOT_TAKEN, device=device, options=names)

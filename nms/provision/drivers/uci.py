@@ -21,7 +21,8 @@ from nms.provision.drivers.language import MASK, Words, missing
 
 GUARD: Final = r"""#!/bin/sh
 # Loa: /etc/config goes back to what it was unless the hub confirms a change. before.* is the copy of an unconfirmed
-# change; whoever renames it first decides.
+# change; whoever renames it first decides. What changes works a moment after the session that ordered it, and can be
+# confirmed when it has had time to cut the link.
 dir=/etc/loa
 reload() { reload_config; for one in $(cat $dir/restarts 2>/dev/null); do /etc/init.d/$one restart; done; }
 back() {
@@ -37,10 +38,12 @@ case $1 in
         for copy in $dir/before.* $dir/back.*; do
             [ -d "$copy" ] && { echo "loa: a change waits to be confirmed" >&2; exit 1; }
         done
-        rm -rf $dir/copy; cp -a /etc/config $dir/copy && sync && mv $dir/copy $dir/before.$$ && sync || exit 1
+        rm -rf $dir/copy $dir/active
+        cp -a /etc/config $dir/copy && sync && mv $dir/copy $dir/before.$$ && sync || exit 1
         ( trap '' HUP INT; sleep "$2"; [ -d $dir/before.$$ ] && { back; reload; } ) </dev/null >/dev/null 2>&1 & ;;
-    work) ( trap '' HUP INT; sleep 1; reload ) </dev/null >/dev/null 2>&1 & ;;
+    work) ( trap '' HUP INT; sleep 1; reload; sleep 2; : > $dir/active ) </dev/null >/dev/null 2>&1 & ;;
     confirm)
+        [ -e $dir/active ] || { echo "loa: the change does not work yet" >&2; exit 1; }
         for copy in $dir/before.*; do
             [ -d "$copy" ] && mv "$copy" $dir/done && rm -rf $dir/done && sync && exit 0
         done
@@ -62,7 +65,8 @@ _EXPORT: Final = (
     'echo "loa-host os=$(. /etc/openwrt_release 2>/dev/null; echo "$DISTRIB_DESCRIPTION")"',
     'echo "loa-host serial=$(mnf_info --sn 2>/dev/null)"',
     'echo "loa-host wireguard=$(wg show loa public-key 2>/dev/null)"',
-    'for one in /etc/loa/before.*; do [ ! -d "$one" ] || echo "loa-host probation=yes"; done',
+    "[ -e /etc/loa/active ] && word=yes || word=early",
+    'for one in /etc/loa/before.*; do [ ! -d "$one" ] || echo "loa-host probation=$word"; done',
     "uci export",
 )
 _LINE: Final = re.compile(
