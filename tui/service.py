@@ -23,6 +23,7 @@ from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
 from tui import methods as m
+from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
@@ -84,6 +85,7 @@ class HubService:
             (m.ALL_CLEAR, self.all_clear),
             (m.REPORT, self.report),
             (m.AS_RUN, self.as_run),
+            (site.TRY, self.try_out),
         )
         found = {method.name: Handler(method, answer=answer) for method, answer in answers}
         found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
@@ -244,6 +246,10 @@ class HubService:
             return tuple(as_run_row(row) for row in rows)
 
         return m.AsRunLog(await self._store.read(query))
+
+    async def try_out(self, caller: Caller, params: site.Try) -> site.Tried:
+        tried = _done(await self._playout.test_tone(caller.known(), params.device, params.silent, uid=caller.uid))
+        return site.Tried(str(tried.result), tried.reason, tried.level, tried.passed)
 
     # -- what they need
 

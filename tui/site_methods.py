@@ -60,6 +60,25 @@ class SiteRecords:
     records: tuple[SiteRecord, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A test tone; ``silent``: the same way without sound."""
+
+    device: str
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """``result`` and ``reason`` as receipts say them; ``level`` in dBFS, None where nothing sounded."""
+
+    result: str
+    reason: str
+    level: float | None
+    passed: bool
+
+
 ACCEPT = Method("accept", Accept, SiteRecord)
 SURVEY = Method("survey", SurveyStation, SiteRecord)
 RECORDS = Method("records", Subject, SiteRecords)
+TRY = Method("try", Try, Tried)
