@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from yaml.error import Mark
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
@@ -16,12 +16,13 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./+ -]*|[0-9]{4}-[0-9]{2}-[0-9]{2}").fu
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
-def put(text: str, record: Place, values: Mapping[str, str]) -> str:
+def put(text: str, record: Place, values: Mapping[str, str], remove: Collection[str] = ()) -> str:
     """The file's text with these keys of one record set: a value is replaced where it stands, a new key follows the
-    record's last one.
+    record's last one. Keys to ``remove`` go with their values; a comment behind one stays on a line of its own.
 
     ``record`` is where the record begins, as its value in the network says. Raises ValueError when no record begins
-    there or a key's present value is not a scalar: the file is not the one that was read.
+    there or a key's present value is not a scalar: the file is not the one that was read. A record's first key, which
+    is its name, cannot be removed.
     """
     root = compose(text, record.file)
     if not isinstance(root, Node):
@@ -35,6 +36,7 @@ def put(text: str, record: Place, values: Mapping[str, str]) -> str:
     for key, value in values.items():
         if key in present:
             edits.append((*_span(present[key], record, starts), _scalar(value)))
+    edits += [_removed(text, node, key, record, starts) for key in remove if key in present]
     fresh = {key: value for key, value in values.items() if key not in present}
     if fresh:
         edits.append(_added(text, node, fresh, starts))
@@ -47,6 +49,21 @@ def _span(value: Node, record: Place, starts: list[int]) -> tuple[int, int]:
     if not isinstance(value, ScalarNode):
         raise ValueError(f"a value at {place_of(value, record.file)} is not a scalar")
     return _offset(value.start_mark, starts), _offset(value.end_mark, starts)
+
+
+def _removed(text: str, node: MappingNode, name: str, record: Place, starts: list[int]) -> tuple[int, int, str]:
+    at = next(n for n, (key, _) in enumerate(node.value) if key.value == name)
+    if at == 0:
+        raise ValueError(f"{name} is the first key of the record at {record}")
+    key, value = node.value[at]
+    begin, (_, end) = _offset(key.start_mark, starts), _span(value, record, starts)
+    if node.flow_style:
+        return text.rindex(",", 0, begin), end, ""
+    over = _end_of_line(text, end)
+    if text[end:over].strip():  # a comment
+        return begin, text.index("#", end), ""
+    newline = 2 if text[begin - key.start_mark.column - 2 : begin - key.start_mark.column] == "\r\n" else 1
+    return starts[key.start_mark.line] - newline, over, ""  # so that a new key can still follow it
 
 
 def _added(text: str, node: MappingNode, values: Mapping[str, str], starts: list[int]) -> tuple[int, int, str]:

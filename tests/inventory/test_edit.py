@@ -85,3 +85,24 @@ def test_every_device_of_the_sample_can_be_given_a_serial(tmp_path: Path) -> Non
         changed = again.devices[device.id]
         assert replace(changed, serial=device.serial, place=device.place) == device
         assert changed.serial == f"SN {device.id}"
+
+
+def test_a_key_goes_with_its_line_and_its_comment_stays() -> None:
+    assert hunks(BLOCK, put(BLOCK, FIRST, {}, ("name",))) == ["@@ -4 +3,0 @@", "-    name: Trụ sở UBND"]
+    marked = BLOCK.replace("name: Trụ sở UBND", "name: Trụ sở UBND  # seen in May")
+    assert "\n    # seen in May\n" in put(marked, FIRST, {}, ("name",))
+    assert "{id: 23557-L02, volume: {day: 80}}  # flow" in put(BLOCK, SECOND, {}, ("serial", "host_key"))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_key_goes_where_another_comes(newline: str) -> None:
+    text = "a:\n  - id: 23557-L01\n    host_key: ssh-ed25519 AAAA\n    public_key: old\n".replace("\n", newline)
+    changed = put(text, Place("f", 2, 5), {"serial": "SN-2"}, ("host_key", "public_key"))
+    assert changed == 'a:\n  - id: 23557-L01\n    serial: "SN-2"\n'.replace('"', "").replace("\n", newline)
+    assert put(changed, Place("f", 2, 5), {}, ("host_key",)) == changed
+
+
+def test_a_record_keeps_its_name_and_its_collections() -> None:
+    for key in ("id", "sim"):
+        with pytest.raises(ValueError, match=r"f:3:5|not a scalar"):
+            put(BLOCK, FIRST, {}, (key,))
