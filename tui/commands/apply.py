@@ -74,7 +74,7 @@ def apply_verb(ctx: click.Context, what: tuple[str, ...], yes: bool, resume: str
     if not begun:
         call.say(N_("No changes."))
         return
-    raise click.exceptions.Exit(_followed(call, begun, as_json, ours=True))
+    raise click.exceptions.Exit(followed(call, begun, as_json, ours=True))
 
 
 @click.command("rollouts", help=N_("What was rolled out, by whom, with which result; one of them device by device."))
@@ -84,7 +84,7 @@ def apply_verb(ctx: click.Context, what: tuple[str, ...], yes: bool, resume: str
 def rollouts_verb(ctx: click.Context, rollout: str | None, as_json: bool) -> None:
     call = session(ctx)
     if rollout is not None:
-        _followed(call, rollout, as_json, ours=False)
+        followed(call, rollout, as_json, ours=False)
         return
     rows = call.ask(ROLLOUTS, Last()).rollouts
     if as_json:
@@ -145,7 +145,7 @@ def _area(call: Session, selection: str) -> str:
 # --- following --------------------------------------------------------------------------------------------------------
 
 
-def _followed(call: Session, rollout: str, as_json: bool, *, ours: bool) -> int:
+def followed(call: Session, rollout: str, as_json: bool, *, ours: bool) -> int:
     """Shows a roll-out until it ends; its exit code. ``ours``: Ctrl-C stops it after the present wave."""
     try:
         row, devices = asyncio.run(_follow(call, rollout, as_json, ours))
