@@ -13,12 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from inventory import overlay
 from inventory.model import DeviceId, DeviceKind, Network
 from nms.monitor.parts import Picture
+from nms.provision import backup
 from nms.provision.ansible import AnsibleProvisioner, Around
 from nms.provision.artifacts import ArtifactStore
+from nms.provision.backup import Backed, Why
+from nms.provision.drivers.provisioner import DRIVERS, CliProvisioner
+from nms.provision.drivers.session import Access
 from nms.provision.reach import Provisioner
 from nms.provision.roles import playbooks
 from nms.provision.values import Family
-from nms.settings import Clock, Settings
+from nms.settings import Clock, Secret, Settings, secrets
 from nms.store import Store
 from tui.desired import SSH_KEY, Source, root_certificate
 from tui.plan_service import PlanService
@@ -42,18 +46,38 @@ def ssh_key(state: Path) -> Path:
     return path
 
 
-def provisioners(settings: Settings, network: Callable[[], Network], clock: Clock) -> Mapping[Family, Provisioner]:
+def provisioners(
+    settings: Settings, network: Callable[[], Network], clock: Clock, store: Store
+) -> Mapping[Family, Provisioner]:
     """A way to the devices of each family that this hub sets up."""
     current = network()
     host = current.hub.name if current.hub is not None else overlay.hub_address(octet_of(settings, current))
     url = f"https://{host}:{settings.content_port}"
     artifacts = {"url": url, "ca": root_certificate(settings.state_dir)}
-    around = Around(playbooks(), ssh_key(settings.state_dir), clock, artifacts)
+    key = ssh_key(settings.state_dir)
+    around = Around(playbooks(), key, clock, artifacts)
 
     def kind(device: DeviceId) -> DeviceKind:
         return network().devices[device].kind
 
-    return {Family.LINUX: AnsibleProvisioner(around, kind)}
+    modems = _modems(settings, key, clock, store)
+    return {Family.LINUX: Backed(AnsibleProvisioner(around, kind), store, clock)} | dict.fromkeys(DRIVERS, modems)
+
+
+def _modems(settings: Settings, key: Path, clock: Clock, store: Store) -> CliProvisioner:
+    """Modems let the hub in by its key, or by a password of their own in the vault: ``ssh_<device>``."""
+
+    def password(device: DeviceId) -> Secret | None:
+        if settings.vault_password_file is None:
+            return None
+        found = secrets(settings.inventory, settings.vault_password_file)
+        return found.get(f"ssh_{device}") if not isinstance(found, tuple) else None
+
+    async def keep(device: DeviceId, why: str, text: str) -> None:
+        now = clock()
+        await store.write(lambda s: backup.keep(s, device, Why(why), text, now))
+
+    return CliProvisioner(Access(key, password), clock, keep)
 
 
 def make_plans(
@@ -62,7 +86,7 @@ def make_plans(
     """What the hub answers about plans."""
     artifacts = ArtifactStore(settings.state_dir / ARTIFACTS)
     source = Source(settings, network, clock, playbooks(), artifacts.digests)
-    return PlanService(source, provisioners(settings, network, clock), clock, lambda: picture.latest, store)
+    return PlanService(source, provisioners(settings, network, clock, store), clock, lambda: picture.latest, store)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
