@@ -2,7 +2,8 @@
 
 ``python benchmarks/bench_plan.py [PLAYBOOKS]``. The hub's part that makes plans runs in a process of its own, over a
 real store and socket; the fleet has signed policies and encrypted secrets, and what the devices said is an hour old. A
-device that was asked would end the run with an error. The first plan of a hub reads the inventory, the others do not.
+device that was asked would end the run with an error. The first plan of a hub reads the inventory and renders every
+template, one after an edit reads the inventory.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ GENERATED = 5_250
 """With so many, 5,000 are clusters and boards."""
 BUDGET = 2.0
 RUNS = 5
+EDITS = 3
 PASSWORD = b"benchmark"
 SECRETS = b"snmp_v3_user: loa\nsnmp_v3_auth_password: authentication\nsnmp_v3_priv_password: confidentiality\n"
 TECHNICIAN = "p.technician"
@@ -169,7 +171,7 @@ async def asked_before(store: Store, source: Source, now: datetime) -> tuple[int
 
 
 def measure(folder: Path, roles: Path) -> bool:
-    """Prints one line; whether the slowest plan stayed within the budget."""
+    """Prints one line; whether every plan stayed within the budget."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("LOA_", "XDG_"))} | environment(folder)
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     env["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
@@ -182,14 +184,23 @@ def measure(folder: Path, roles: Path) -> bool:
                 time.sleep(0.05)
             command = [sys.executable, "-m", "tui.cli", "plan", "--help"]
             subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, check=True)  # compiles the modules
-            times = [planned(env) for _ in range(RUNS)]
+            first, *others = [planned(env) for _ in range(RUNS)]
+            edited = [planned(env) for _ in range(EDITS) if comment(folder)]
         finally:
             process.kill()
     print(
-        f"{devices:>7} devices, {resources} resources, all as wanted: loa plan, first {times[0]:.2f} s,"
-        f" then {min(times[1:]):.2f} to {max(times[1:]):.2f} s (budget {BUDGET} s), no device asked"
+        f"{devices:>7} devices, {resources} resources, all as wanted, none asked: loa plan, the hub's first {first:.2f} s,"
+        f" then {min(others):.2f} to {max(others):.2f} s,"
+        f" after an edit of the inventory {min(edited):.2f} to {max(edited):.2f} s (budget {BUDGET} s)"
     )
-    return devices >= DEVICES and max(times) <= BUDGET
+    return devices >= DEVICES and max(first, *others, *edited) <= BUDGET
+
+
+def comment(folder: Path) -> bool:
+    """Somebody writes a line into a file of the inventory that changes nothing."""
+    with (folder / "fleet" / "network.yaml").open("a") as file:
+        file.write("# seen\n")
+    return True
 
 
 def planned(env: Mapping[str, str]) -> float:

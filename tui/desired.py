@@ -7,7 +7,7 @@ of what is there, so that a change is seen before the network follows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from threading import Lock
@@ -52,7 +52,8 @@ class Digests:
 @dataclass(frozen=True, slots=True)
 class Desired:
     """One state of everything that manifests follow from. ``inputs``: digests of inventory and templates;
-    ``digests``: of the manifests made so far."""
+    ``digests``: of the manifests made so far; ``before``: the last state, from which only the inventory differs.
+    """
 
     network: Network
     on: date
@@ -61,6 +62,7 @@ class Desired:
     inputs: Mapping[str, str]
     setups: Mapping[str, Setup] = field(default_factory=lambda: SETUPS)
     digests: dict[DeviceId, Digests] = field(default_factory=dict, repr=False, compare=False)
+    before: Desired | None = field(default=None, repr=False, compare=False)
 
     def manifests(self, devices: Iterable[DeviceId]) -> Made:
         """Of devices in use; others are left out. Their ``digests`` are remembered."""
@@ -73,8 +75,12 @@ class Desired:
         return made
 
     def wanted(self, devices: Iterable[DeviceId]) -> Mapping[DeviceId, Digests]:
-        """Of each manifest there is."""
+        """Of each manifest there is. Those of devices whose values are as they were before are not made again."""
         asked = list(devices)
+        if self.before is not None:
+            known = [device for device in asked if device not in self.digests and device in self.before.digests]
+            same = manifest.alike(self.before.network, self.network, self.on, self.roles, self.given, known)
+            self.digests.update({device: self.before.digests[device] for device in same})
         self.manifests(device for device in asked if device not in self.digests)
         return {device: self.digests[device] for device in asked if device in self.digests}
 
@@ -125,11 +131,17 @@ class Source:
             if isinstance(given, tuple):
                 return given
             inputs = {"inventory": inventory, "templates": roles.digest}
-            on = today(network, self._clock)
-            last = self._last
-            if last is None or (last.inputs, last.on, last.given) != (inputs, on, given):
-                self._last = last = Desired(network, on, roles, given, inputs, self._setups)
-            return last
+            self._last = self._following(
+                Desired(network, today(network, self._clock), roles, given, inputs, self._setups)
+            )
+            return self._last
+
+    def _following(self, new: Desired) -> Desired:
+        """The last state again where the new one is no other."""
+        last = self._last
+        if last is None or (last.roles.digest, last.on, last.given) != (new.roles.digest, new.on, new.given):
+            return new
+        return last if last.inputs == new.inputs else replace(new, before=replace(last, before=None))
 
     def _inventory(self) -> str:
         folder = self._settings.inventory

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -23,8 +23,9 @@ from typing import Any, Final
 from jinja2 import TemplateError
 
 from inventory import overlay
-from inventory.ansible import variables
+from inventory.ansible import variables as host_variables
 from inventory.diagnostics import Diagnostic, Place
+from inventory.load import collector_paused
 from inventory.model import Device, DeviceId, Network
 from nms.i18n import nfc
 from nms.monitor.snmp.usm import AuthProtocol, Security, User
@@ -69,10 +70,26 @@ def make(
     """The manifest of each device, or why there is none."""
     maker = _Maker(network, on, roles, given)
     found: dict[DeviceId, Manifest | tuple[Diagnostic, ...]] = {}
-    for device in devices:
-        setup = setup_of(device, setups)
-        found[device.id] = maker.manifest(device, setup) if isinstance(setup, Setup) else (setup,)
+    with collector_paused():
+        for device in devices:
+            setup = setup_of(device, setups)
+            found[device.id] = maker.manifest(device, setup) if isinstance(setup, Setup) else (setup,)
     return found
+
+
+def alike(
+    before: Network, after: Network, on: date, roles: Roles, given: Given, devices: Iterable[DeviceId]
+) -> Iterator[DeviceId]:
+    """Those of the devices that have the same manifest in both networks, seen without rendering: no value differs."""
+    old, new = _Maker(before, on, roles, given), _Maker(after, on, roles, given)
+    if old.shared != new.shared:
+        return
+    for device in devices:
+        one, other = before.devices.get(device), after.devices.get(device)
+        if one is None or other is None or not other.in_use(on):
+            continue
+        if old.variables(one) == new.variables(other):
+            yield device
 
 
 def engine_id(device: DeviceId) -> bytes:
@@ -95,13 +112,13 @@ class _Maker:
         self._given = given
         self._on = on
         self._secrets = {name: secret.reveal() for name, secret in given.secrets.items()}
-        self._shared = self._for_all()
+        self.shared = self._for_all()
         self._rendered: dict[tuple[int, tuple[Any, ...]], str] = {}
         self._constant: dict[int, Resource] = {}
         self._decided: dict[tuple[str, str], bool] = {}
 
     def manifest(self, device: Device, setup: Setup) -> Manifest | tuple[Diagnostic, ...]:
-        values = self._variables(device)
+        values = self.variables(device)
         resources: dict[str, Resource] = {}
         found: list[Diagnostic] = []
         for spec in self._specs(device, setup, found):
@@ -123,7 +140,7 @@ class _Maker:
 
     def _holds(self, condition: Condition, device: Device, known: Mapping[str, Any]) -> bool:
         """Decided once for the device, however many resources it is written at; what only the hub decides, once."""
-        key = (condition.source, "" if self._shared.keys() >= set(condition.uses) else device.id)
+        key = (condition.source, "" if self.shared.keys() >= set(condition.uses) else device.id)
         found = self._decided.get(key)
         if found is None:
             try:
@@ -140,7 +157,7 @@ class _Maker:
         made = Resource(
             spec.kind, spec.name, self._text(spec, device, known), spec.attributes, spec.secret, spec.restarts
         )
-        if not isinstance(spec.text, Text) or self._shared.keys() >= set(spec.text.uses):
+        if not isinstance(spec.text, Text) or self.shared.keys() >= set(spec.text.uses):
             self._constant[id(spec)] = made
         return made
 
@@ -184,7 +201,7 @@ class _Maker:
             "loa_root": network.trust.root if network.trust is not None else "",
         }
 
-    def _variables(self, device: Device) -> Mapping[str, Any]:
+    def variables(self, device: Device) -> Mapping[str, Any]:
         frame = self._given.policies.get(device.id)
         sim = device.sim
         card = {"number": sim.number, "iccid": sim.iccid, "operator": sim.operator, "apn": sim.apn} if sim else None
@@ -202,7 +219,7 @@ class _Maker:
             "loa_sim": card,
             "loa_snmp": self._snmp(device),
         }
-        return variables(self._network, device, self._on) | own | self._shared
+        return host_variables(self._network, device, self._on) | own | self.shared
 
     def _snmp(self, device: Device) -> Mapping[str, str]:
         user = self._given.security
