@@ -189,8 +189,8 @@ def measure(folder: Path, roles: Path) -> bool:
         finally:
             process.kill()
     print(
-        f"{devices:>7} devices, {resources} resources, all as wanted, none asked: loa plan, the hub's first {first:.2f} s,"
-        f" then {min(others):.2f} to {max(others):.2f} s,"
+        f"{devices:>7} devices, {resources} resources, all as wanted, none asked:"
+        f" loa plan, the hub's first {first:.2f} s, then {min(others):.2f} to {max(others):.2f} s,"
         f" after an edit of the inventory {min(edited):.2f} to {max(edited):.2f} s (budget {BUDGET} s)"
     )
     return devices >= DEVICES and max(first, *others, *edited) <= BUDGET
