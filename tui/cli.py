@@ -56,6 +56,8 @@ VERBS: Mapping[str, Verb] = {
     "silence": Verb("alarms", N_("let nothing be heard from a faulty cluster until it is mended")),
     "unsilence": Verb("alarms", N_("let a silenced cluster be heard again")),
     "maintenance": Verb("alarms", N_("announce work: what is off meanwhile is not lost")),
+    "backup": Verb("backup", N_("keep devices' configurations as they are; show what was kept")),
+    "restore": Verb("backup", N_("put a modem's configuration back as a backup has it")),
     "push": Verb("bulletins", N_("send a bulletin for approval")),
     "approve": Verb("bulletins", N_("approve a bulletin and sign it with the unit's key")),
     "return": Verb("bulletins", N_("give a bulletin back to its author")),

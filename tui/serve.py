@@ -48,6 +48,7 @@ from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
 from nms.store.ownership import LOST_CLAIM
 from tui.apply_service import ApplyService
+from tui.backup_service import BackupService
 from tui.certificates import Certificates, make_certificates
 from tui.commands.keys import BUNDLE
 from tui.failure import StartError
@@ -317,6 +318,7 @@ def _add_playout(
         plans = make_plans(settings, hub.current, hub.clock, hub.picture(), hub.store)
         rollouts = _add_rollouts(hub, plans, playout)
         handlers = service.handlers() | plans.handlers() | rollouts.handlers()
+        handlers |= BackupService(plans, hub.clock, hub.store).handlers()
         hub.tasks["socket"] = HubSocket(settings.socket, handlers, hub.current).run
     return library
 

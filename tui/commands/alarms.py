@@ -152,10 +152,16 @@ def maintenance_verb(
 
 @click.command("device", help=N_("Everything known of a device. Ends with 4 if it is lost."))
 @click.argument("device", metavar=N_("DEVICE"))
+@click.option("--history", is_flag=True, help=N_("who did what to it, and when: roll-outs, backups, records"))
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
-def device_verb(ctx: click.Context, device: str, as_json: bool) -> None:
+def device_verb(ctx: click.Context, device: str, history: bool, as_json: bool) -> None:
     call = session(ctx)
+    if history:
+        from tui.commands.backup import show_history
+
+        show_history(call, device, as_json)
+        return
     found = call.ask(DEVICE, DeviceId(device))
     if as_json:
         emit_json({"device": device_document(found)})
