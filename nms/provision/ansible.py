@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -38,6 +38,7 @@ CONNECT: Final = 20.0
 """Seconds for a connection: a weak link needs a few."""
 ALIVE, SILENCES = 10, 4
 """A device that leaves so many questions unanswered, so many seconds apart, has lost its connection."""
+PREFIX: Final = "loa-run-"
 ERRORS: Final = "errors"
 SOURCES: Final = Path(__file__).resolve().parents[2]
 RUN: Final = 900.0
@@ -143,11 +144,21 @@ def _known(targets: Sequence[Target]) -> tuple[list[Target], list[Target]]:
 @asynccontextmanager
 async def _folder() -> AsyncIterator[Path]:
     """Short, because the path of a socket has at most 108 characters; mode 0700."""
-    folder = Path(tempfile.mkdtemp(prefix="loa-"))
+    await asyncio.to_thread(_sweep, Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         yield folder
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """What a hub that was killed has left holds secrets; folders of others are theirs."""
+    for folder in place.glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        with suppress(FileNotFoundError):  # another run was faster
+            if folder.lstat().st_uid == os.getuid() and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Plain(str):

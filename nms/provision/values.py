@@ -179,8 +179,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one device: ``detail`` says why, ``sent`` and ``received`` are the bytes it cost, as seen by the hub; ``facts``
-    what it said of itself afterwards, where it did."""
+    """Of one device: ``detail`` says why, ``sent`` and ``received`` are the bytes it cost, as seen by the hub;
+    ``facts`` what it said of itself afterwards, where it did."""
 
     device: DeviceId
     outcome: Outcome

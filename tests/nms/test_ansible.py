@@ -167,6 +167,21 @@ def _command_lines() -> set[bytes]:
     return found
 
 
+@pytest.fixture
+def ended_process() -> int:
+    return int(subprocess.run(["sh", "-c", "echo $$"], capture_output=True, check=True).stdout)
+
+
+async def test_what_a_killed_hub_left_is_swept_away_by_the_next_run(
+    devices: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_process: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for owner in (ended_process, os.getpid()):
+        (tmp_path / f"loa-run-{owner}-x").mkdir()
+    await facts_of(devices.provisioner(), [devices.target("9-L01", SILENT)])
+    assert files(tmp_path) == [tmp_path / f"loa-run-{os.getpid()}-x"]
+
+
 async def test_a_run_that_takes_too_long_is_ended_with_its_processes(devices: Bench, tmp_path: Path) -> None:
     target = devices.target("7-L01")
     result = (await applied(devices.provisioner(seconds=0.05), [target], within=0.05))["7-L01"]
