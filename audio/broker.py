@@ -59,6 +59,7 @@ class Broker:
         self._port = port
         self._tls = tls
         self._retained: dict[str, bytes] = {}
+        self._others: dict[str, Receive] = {}
         self._outgoing: asyncio.Queue[tuple[str, bytes, bool]] | None = None
         self._connected = asyncio.Event()
         self.connections = 0
@@ -75,6 +76,10 @@ class Broker:
 
     async def wait_connected(self) -> None:
         await self._connected.wait()
+
+    def hear(self, begin: str, receive: Receive) -> None:
+        """From the next connection on, hand what comes on ``begin`` and one more level to ``receive`` alone."""
+        self._others[begin] = receive
 
     def publish(self, topic: str, frame: bytes, *, retain: bool) -> None:
         """Send a frame, after all that was published before it.
@@ -116,16 +121,19 @@ class Broker:
         )
         client.pending_calls_threshold = IN_FLIGHT
         async with client:
-            for topic in SUBSCRIPTIONS:
+            for topic in (*SUBSCRIPTIONS, *(f"{begin}+" for begin in self._others)):
                 await client.subscribe(topic, qos=1)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_send(client, self._open()))
                     async for message in client.messages:
                         if isinstance(message.payload, bytes):
-                            receive(message.topic.value, message.payload)
+                            self._receiver(message.topic.value, receive)(message.topic.value, message.payload)
             finally:
                 self._close()
+
+    def _receiver(self, topic: str, receive: Receive) -> Receive:
+        return next((other for begin, other in self._others.items() if topic.startswith(begin)), receive)
 
     def _open(self) -> asyncio.Queue[tuple[str, bytes, bool]]:
         outgoing: asyncio.Queue[tuple[str, bytes, bool]] = asyncio.Queue()

@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     DEVICE_REPAIR = "device.repair"
     DEVICE_MAINTENANCE = "device.maintenance"
     DEVICE_TRAP = "device.trap"
+    DEVICE_ENROLLED = "device.enrolled"
+    DEVICE_REPLACED = "device.replaced"
     ALARM_OPENED = "alarm.opened"
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
     ALARM_DUE = "alarm.due"

@@ -1,4 +1,7 @@
-"""``loa-receiver --config FILE``: plays, on one device, what its programme and orders say."""
+"""``loa-receiver --config FILE``: plays, on one device, what its programme and orders say.
+
+``loa-receiver --announce FILE``: tells the hub of a new device until it is enrolled.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from audio.documents import DeviceState, encode
+from audio.receiver import announce
 from audio.receiver.agent import Agent, Arrived, Event, Finished, Spoiled, Stop
 from audio.receiver.cache import Cache
 from audio.receiver.clock import DeviceTime, SystemClock, boot_id, kernel_synchronised
@@ -36,12 +40,16 @@ PR_SET_PDEATHSIG = 1
 def main(argv: list[str] | None = None) -> int:
     """Runs until SIGTERM or SIGINT (0); 2 when the settings cannot be used."""
     parser = argparse.ArgumentParser(prog="loa-receiver", description="Plays what this device's programme says.")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (TOML)")
+    job = parser.add_mutually_exclusive_group(required=True)
+    job.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+    job.add_argument("--announce", type=Path, metavar="FILE", help="the factory's settings (TOML): wait to be enrolled")
     parser.add_argument("--die-with-parent", action="store_true", help="stop when the starting process ends")
     arguments = parser.parse_args(argv)
     if arguments.die_with_parent:
         _die_with_parent()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    if arguments.announce is not None:
+        return _announce(arguments.announce)
     config = load(arguments.config)
     if isinstance(config, tuple):
         return _complain(config)
@@ -55,6 +63,20 @@ def main(argv: list[str] | None = None) -> int:
         return _complain((Problem(str(arguments.config), "certificate", f"is refused ({error}); enrol again"),))
     except OSError as error:
         return _complain((Problem(str(arguments.config), "state", f"{error.filename}: {error.strerror}"),))
+
+
+def _announce(file: Path) -> int:
+    announcer = announce.load(file)
+    if isinstance(announcer, tuple):
+        return _complain(announcer)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        announce.announce(announcer, ending)
+    except (OSError, ValueError) as error:
+        return _complain((Problem(str(announcer.key), "key", f"cannot be used: {error}"),))
+    return 0
 
 
 def run(config: Config, pinned: bytes) -> int:

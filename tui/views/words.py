@@ -118,6 +118,8 @@ EVENTS: Mapping[str, str] = {
     "device.refused": N_("frame refused"),
     "device.muted": N_("device silenced"),
     "device.trap": N_("message from a device"),
+    "device.enrolled": N_("device enrolled"),
+    "device.replaced": N_("device replaced"),
     "device.maintenance": N_("planned work"),
     "device.repair": N_("repair order"),
     "alarm.opened": N_("alarm"),
