@@ -12,18 +12,22 @@ import hashlib
 import logging
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import paramiko  # type: ignore[import-untyped]
 
+from inventory.model import DeviceId
+from nms.provision.drivers.faults import Failed
+from nms.provision.drivers.provisioner import DRIVERS
+from nms.provision.drivers.session import Access, opened
 from nms.provision.enrol_faults import Stopped, stopped
+from nms.provision.reach import Target
+from nms.provision.values import Family, Manifest
 from nms.vault import Secret
-
-T = TypeVar("T")
 
 MOST: Final = 64 * 1024
 """Bytes of an answer."""
@@ -33,14 +37,13 @@ _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}").fullmatch
 _ADMIT: Final = """\
 set -eu
 umask 077
-for file in %s; do
-    mkdir -p "${file%%/*}"
-    grep -qxF "$KEY" "$file" 2>/dev/null || printf '%%s\\n' "$KEY" >>"$file"
-done
+file=%s
+mkdir -p "${file%%/*}"
+grep -qxF '%s' "$file" 2>/dev/null || printf '%%s\\n' '%s' >>"$file"
 sync
 """
-_OPENSSH: Final = '"$HOME/.ssh/authorized_keys"'
-_DROPBEAR: Final = "/etc/dropbear/authorized_keys"
+_ACCEPTED: Final = {Family.LINUX: '"$HOME/.ssh/authorized_keys"', Family.UCI: "/etc/dropbear/authorized_keys"}
+"""Where a family keeps the keys that it lets in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def is_fingerprint(text: str) -> bool:
 class Place:
     """Where a device on the bench is, and as whom one logs in; ``host_key`` as it was looked at."""
 
+    device: DeviceId
+    family: Family
     address: str
     user: str
     host_key: str
@@ -82,7 +87,7 @@ class Door(Protocol):
     async def look(self, address: str) -> HostKey:
         """The host key that is shown there; nobody logs in."""
 
-    async def admit(self, place: Place, password: Secret, *, dropbear: bool) -> None:
+    async def admit(self, place: Place, password: Secret) -> None:
         """Has the hub's own key accepted from now on, by the factory's password."""
 
     async def run(self, place: Place, script: str) -> str:
@@ -100,20 +105,13 @@ class SshDoor:
     async def look(self, address: str) -> HostKey:
         return await asyncio.to_thread(self._look, address)
 
-    async def admit(self, place: Place, password: Secret, *, dropbear: bool) -> None:
+    async def admit(self, place: Place, password: Secret) -> None:
         public = self.key.with_suffix(".pub").read_text().strip()
-        script = f"KEY='{public}'\n" + _ADMIT % (_DROPBEAR if dropbear else _OPENSSH)
-
-        def login(transport: paramiko.Transport) -> None:
-            transport.auth_password(place.user, password.reveal())
-
-        await asyncio.to_thread(self._run, place, login, script)
+        script = _ADMIT % (_ACCEPTED[place.family], public, public)
+        await asyncio.to_thread(self._told, place, script, password)
 
     async def run(self, place: Place, script: str) -> str:
-        def login(transport: paramiko.Transport) -> None:
-            transport.auth_publickey(place.user, paramiko.Ed25519Key.from_private_key_file(str(self.key)))
-
-        return await asyncio.to_thread(self._run, place, login, script)
+        return await asyncio.to_thread(self._told, place, script, None)
 
     # -- in a thread
 
@@ -122,14 +120,35 @@ class SshDoor:
             key = transport.get_remote_server_key()
             return HostKey(f"{key.get_name()} {key.get_base64()}")
 
-    def _run(self, place: Place, login: Callable[[paramiko.Transport], None], script: str) -> str:
+    def _told(self, place: Place, script: str, password: Secret | None) -> str:
+        return (
+            self._console(place, script, password) if place.family is Family.UCI else self._run(place, script, password)
+        )
+
+    def _console(self, place: Place, script: str, password: Secret | None) -> str:
+        """On a modem's own console, as its driver talks to it."""
+        target = Target(
+            place.device, place.address, place.user, place.host_key, Manifest(place.device, place.family, {})
+        )
+        access = Access(None if password else self.key, lambda _: password, self.port, self.timeout)
+        try:
+            with opened(target, DRIVERS[place.family].words, access) as session:
+                return session.run(script.splitlines())
+        except Failed as failure:
+            raise Stopped(failure.diagnostic) from None
+
+    def _run(self, place: Place, script: str, password: Secret | None) -> str:
         with self._greeted(place.address, place.host_key.split()[0]) as transport:
-            shown = transport.get_remote_server_key()
-            if f"{shown.get_name()} {shown.get_base64()}" != place.host_key:
-                here = HostKey(f"{shown.get_name()} {shown.get_base64()}").fingerprint
-                raise stopped("PLN600", address=place.address, shown=here, given=fingerprint_of(place.host_key))
+            key = transport.get_remote_server_key()
+            shown = HostKey(f"{key.get_name()} {key.get_base64()}")
+            if shown.line != place.host_key:
+                given = fingerprint_of(place.host_key)
+                raise stopped("PLN600", address=place.address, shown=shown.fingerprint, given=given)
             try:
-                login(transport)
+                if password is not None:
+                    transport.auth_password(place.user, password.reveal())
+                else:
+                    transport.auth_publickey(place.user, paramiko.Ed25519Key.from_private_key_file(str(self.key)))
             except paramiko.AuthenticationException as error:
                 raise stopped("PLN606", address=place.address, user=place.user, reason=_reason(error)) from None
             return self._said(transport, place.address, script)

@@ -10,9 +10,7 @@ everything else through it, because what comes next shuts the device to everybod
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -24,18 +22,18 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from inventory.diagnostics import Diagnostic
-from inventory.model import Device, DeviceId, DeviceKind, Network
+from inventory.model import Device, DeviceId, Network
 from nms.i18n import N_
-from nms.provision import pki
+from nms.provision import fresh, pki
 from nms.provision.authority import Authority
 from nms.provision.bench import Door, HostKey, Place
 from nms.provision.enrol_faults import Stopped, stopped
 from nms.provision.reach import Provisioner, Target, Unreached
 from nms.provision.site import Tone
 from nms.provision.values import Facts, Family, Manifest, Outcome, Result
+from nms.provision.wireguard import is_key
 from nms.vault import Secret
 
-RECEIVER: Final = "file:/etc/loa-receiver/receiver.toml"
 PAUSE: Final = 1.0
 """Seconds between two looks."""
 PROOF: Final = 120.0
@@ -83,7 +81,7 @@ class Enrolled:
     public_key: str
     fingerprint: str
     tone: Tone
-    host: Mapping[str, str]
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +142,9 @@ async def enrol(wanted: Wanted, bench: Bench, means: Means) -> AsyncIterator[Tol
     if wanted.tunnel is not None:
         public = await work.tunnel(wanted.tunnel)
         yield Told(Step.TUNNEL, N_("the tunnel is up; its key {key} was made on the device"), {"key": public})
+    elif wanted.manifest.family is Family.UCI:
+        public = await work.modem_key()
+        yield Told(Step.TUNNEL, N_("the tunnel's key {key} was made on the device"), {"key": public})
     changed = await work.settings()
     yield Told(Step.SETTINGS, N_("everything as the inventory wants it, confirmed over a new connection"), changed)
     for step in work.proofs:
@@ -200,8 +201,8 @@ class _Work:
         if shown.fingerprint != bench.fingerprint:
             raise stopped("PLN600", address=self._at, shown=shown.fingerprint, given=bench.fingerprint)
         self._host_key = shown.line
-        if bench.password is not None:
-            await self._means.door.admit(self._place(), bench.password, dropbear=self._family is Family.UCI)
+        if bench.password is not None and self._family in (Family.LINUX, Family.UCI):
+            await self._means.door.admit(self._place(), bench.password)
         return shown
 
     @property
@@ -209,7 +210,7 @@ class _Work:
         return self._wanted.manifest.family
 
     def _place(self) -> Place:
-        return Place(self._at, self._bench.user, self._host_key)
+        return Place(self._device, self._family, self._at, self._bench.user, self._host_key)
 
     def _target(self, manifest: Manifest, address: str = "") -> Target:
         return Target(self._device, address or self._at, self._bench.user, self._host_key, manifest)
@@ -231,10 +232,10 @@ class _Work:
     async def _check(self, facts: Facts) -> None:
         """Raises Stopped where it is not the device that is meant."""
         wanted, address = self._wanted, self._at
-        other = carried(facts)
+        other = fresh.carried(facts)
         if other not in ("", self._device):
             raise stopped("PLN602", address=address, other=other, device=self._device)
-        odd = misfit(wanted.device, facts.host)
+        odd = fresh.misfit(wanted.device, facts.host)
         if odd:
             raise stopped("PLN603", address=address, found=odd, profile=wanted.device.profile, device=self._device)
         serial = facts.host.get("serial", "")
@@ -252,8 +253,8 @@ class _Work:
         if authority is None:
             raise stopped("PLN610")
         nonce = secrets.token_hex(16)
-        said = await self._script(_REQUEST.format(device=self._device, nonce=nonce))
-        request, present = _request(said), _certificate(said)
+        said = await self._script(fresh.REQUEST.format(device=self._device, nonce=nonce))
+        request, present = fresh.request(said), fresh.certificate(said)
         self._key = self._fingerprint(request, nonce)
         if self._bench.key and self._key != self._bench.key:
             raise stopped("PLN608", address=self._at, fingerprint=self._bench.key)
@@ -273,7 +274,7 @@ class _Work:
         given = await asyncio.to_thread(authority.issue, wanted.network, wanted.on, self._device, request, now)
         if isinstance(given, Diagnostic):
             raise Stopped(given)
-        await self._script(_INSTALL.format(chain=given.chain.decode()))
+        await self._script(fresh.INSTALL.format(chain=given.chain.decode()))
         return {"until": f"{given.entry.ends:%d/%m/%Y}", "fingerprint": self._key}
 
     def _fingerprint(self, request: bytes, nonce: str) -> str:
@@ -313,6 +314,14 @@ class _Work:
             return (await self._means.door.look(self._wanted.through)).line == self._host_key
         except Stopped:
             return False
+
+    async def modem_key(self) -> str:
+        """The public half of the modem's key for its tunnel, which is made there if there is none."""
+        said = (await self._script(fresh.MODEM_KEY)).split()
+        if not said or not is_key(said[-1]):
+            raise stopped("PLN609", address=self._at, reason="wg pubkey")
+        self._public = said[-1]
+        return self._public
 
     async def settings(self) -> Mapping[str, str]:
         """The whole manifest, confirmed over a new connection."""
@@ -369,51 +378,8 @@ class _Work:
     def enrolled(self, tone: Tone) -> Enrolled:
         assert self._told is not None
         host = self._told.host
-        return Enrolled(
-            self._device,
-            host.get("model", ""),
-            host.get("serial", ""),
-            self._host_key,
-            self._public,
-            self._key,
-            tone,
-            host,
-        )
-
-
-# --- what a device says of itself -------------------------------------------------------------------------------------
-
-_NAMED: Final = re.compile(r"\bloa[ -](receiver|board)\b", re.IGNORECASE)
-_KINDS: Final = {"receiver": DeviceKind.LOUDSPEAKER, "board": DeviceKind.BOARD}
-_FITS: Final[Mapping[str, tuple[str, str]]] = {
-    "loa-receiver": ("os", "debian"),
-    "loa-board": ("os", "debian"),
-    "openwrt": ("os", "openwrt"),
-    "rutos": ("model", r"\b(?:rut|trb)"),
-    "rutos-flat": ("model", r"\b(?:rut|trb)"),
-    "routeros": ("os", r"routeros|\b\d+\.\d+"),
-}
-"""By profile: which of a device's own words must hold what. What it does not say at all counts for nothing."""
-
-
-def misfit(device: Device, host: Mapping[str, str]) -> str:
-    """What the device says of itself where that does not fit its profile; empty where it does."""
-    name, pattern = _FITS.get(device.profile, ("model", ""))
-    words = host.get(name, "")
-    if words and re.search(pattern, words, re.IGNORECASE) is None:
-        return words
-    model = host.get("model", "")
-    named = _NAMED.search(model)
-    return model if named is not None and _KINDS[named[1].lower()] is not device.kind else ""
-
-
-def carried(facts: Facts) -> str:
-    """The id that a receiver plays as; empty for a fresh one."""
-    found = facts.found.get(RECEIVER)
-    try:
-        return str(tomllib.loads((found.text if found is not None else None) or "").get("device", ""))
-    except tomllib.TOMLDecodeError:
-        return ""
+        serial, model = host.get("serial", ""), host.get("model", "")
+        return Enrolled(self._device, model, serial, self._host_key, self._public, self._key, tone, self._told)
 
 
 def _shown(bench: Bench, key: HostKey) -> Mapping[str, str]:
@@ -422,52 +388,3 @@ def _shown(bench: Bench, key: HostKey) -> Mapping[str, str]:
 
 def _facts(facts: Facts) -> Mapping[str, str]:
     return {name: facts.host.get(name, "") or "–" for name in ("model", "serial", "os", "arch")}
-
-
-# --- scripts for a device ---------------------------------------------------------------------------------------------
-
-_REQUEST: Final = """\
-set -eu
-umask 022
-dir=/etc/loa-receiver
-mkdir -p $dir
-umask 077
-if ! [ -s $dir/key.pem ]; then
-    openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $dir/key.pem.born
-    sync $dir/key.pem.born
-    mv $dir/key.pem.born $dir/key.pem
-    sync $dir
-fi
-[ ! -s $dir/certificate.pem ] || cat $dir/certificate.pem
-openssl req -new -key $dir/key.pem -subj "/CN={device}/serialNumber={nonce}"
-"""
-"""The key is made once and stays; the request is signed with it now."""
-_INSTALL: Final = """\
-set -eu
-umask 077
-dir=/etc/loa-receiver
-cat >$dir/certificate.pem.new <<'END'
-{chain}END
-sync $dir/certificate.pem.new
-mv $dir/certificate.pem.new $dir/certificate.pem
-sync $dir
-systemctl --quiet try-restart loa-receiver.service 2>/dev/null || :
-"""
-
-
-def _request(said: str) -> bytes:
-    return _pem(said, "CERTIFICATE REQUEST").encode()
-
-
-def _certificate(said: str) -> x509.Certificate | None:
-    text = _pem(said, "CERTIFICATE")
-    try:
-        return x509.load_pem_x509_certificate(text.encode()) if text else None
-    except ValueError:
-        return None
-
-
-def _pem(said: str, what: str) -> str:
-    """The first block of that kind; empty without one."""
-    found = re.search(rf"-----BEGIN {what}-----\n[A-Za-z0-9+/=\n]+-----END {what}-----\n", said)
-    return found[0] if found else ""
