@@ -27,8 +27,9 @@ class Words:
     the other and complain in words that match ``refusal``; ``prompt`` ends an answer. ``export`` prints the
     configuration with its secrets, and lines ``loa-host key=value`` about the device, among them ``probation`` while a
     change waits (``early``: it does not work yet). ``confirm`` ends the probation and fails if there is none; ``back``
-    ends it by going back at once. ``memory`` is the option in which the device remembers what Loa left there, if it has
-    room for that. Options that match ``lasting`` cannot be absent: what is no longer wanted of them stays.
+    ends it by going back at once (where there is none it only leaves what was begun). ``memory`` is the option in which
+    the device remembers what Loa left there, if it has room for that. Options that match ``lasting`` cannot be absent:
+    what is no longer wanted of them stays.
     """
 
     device_type: str

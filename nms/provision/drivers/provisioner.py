@@ -229,11 +229,10 @@ def _tried(
 
 
 def _undo(driver: Driver, session: Session, before: Mapping[str, str]) -> None:
-    """Best effort: what is armed goes back anyway."""
+    """Best effort: what is armed goes back anyway. What cannot be armed is changed back."""
     try:
-        if driver.words.back:
-            session.run(driver.words.back)
-        else:
+        session.run(driver.words.back)
+        if not driver.arm(0):
             now = driver.parse(session.run(driver.words.export))
             session.run(driver.change(now, {**dict.fromkeys(now), **before}, ()))
     except Failed:

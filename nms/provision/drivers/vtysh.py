@@ -34,6 +34,7 @@ class Vtysh:
         device_type="cisco_ios",
         export=("show running-config",),
         confirm=("write memory",),
+        back=("end",),
         refusal=r"(?m)^%.*",
         prompt=r"(?m)^[^\s#]+(?:\([^)\r\n]*\))?# ?$",
     )
