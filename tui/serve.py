@@ -51,6 +51,7 @@ from tui.apply_service import ApplyService
 from tui.backup_service import BackupService
 from tui.certificates import Certificates, make_certificates
 from tui.commands.keys import BUNDLE
+from tui.enrolling import make_enrolment
 from tui.failure import StartError
 from tui.hub import HubSocket
 from tui.plan_service import PlanService
@@ -319,6 +320,9 @@ def _add_playout(
         rollouts = _add_rollouts(hub, plans, playout)
         handlers = service.handlers() | plans.handlers() | rollouts.handlers()
         handlers |= BackupService(plans, hub.clock, hub.store).handlers()
+        enrolment, tasks = make_enrolment(settings, plans, hub.current, hub.clock, hub.store, playout, broker)
+        handlers |= enrolment.handlers()
+        hub.tasks |= tasks
         hub.tasks["socket"] = HubSocket(settings.socket, handlers, hub.current).run
     return library
 
