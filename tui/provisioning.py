@@ -50,9 +50,8 @@ def provisioners(
     settings: Settings, network: Callable[[], Network], clock: Clock, store: Store
 ) -> Mapping[Family, Provisioner]:
     """A way to the devices of each family that this hub sets up."""
-    current = network()
-    host = current.hub.name if current.hub is not None else overlay.hub_address(octet_of(settings, current))
-    url = f"https://{host}:{settings.content_port}"
+    # by its address: a fresh device does not know the hub's name yet
+    url = f"https://{overlay.hub_address(octet_of(settings, network()))}:{settings.content_port}"
     artifacts = {"url": url, "ca": root_certificate(settings.state_dir)}
     key = ssh_key(settings.state_dir)
     around = Around(playbooks(), key, clock, artifacts)
