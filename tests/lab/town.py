@@ -1,4 +1,4 @@
-"""A hub for the lab: inventory, trust, certificates, artifacts over TLS in the centre, and Ansible as the provisioner."""
+"""A hub for the lab: inventory, trust, certificates, artifacts over TLS in the centre, Ansible as the provisioner."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
+TimeoutStartSec=120
 ExecStart=/usr/bin/python3 /var/lib/loa/state/loa_state.pyz boot
 
 [Install]
@@ -83,7 +84,9 @@ def arm(state: State, within: float) -> None:
     state.write("deadline.json", {"boot": boot_id(), "at": time.monotonic() + within, "within": within})
     services.run(["systemctl", "--quiet", "stop", f"{EXPIRE}.timer"])
     command = ["/usr/bin/python3", str(state.folder / PROGRAM), "expire"]
-    timer = [f"--unit={EXPIRE}", f"--on-active={within * 1000:.0f}ms", "--timer-property=AccuracySec=1s"]
+    # without default dependencies the timer starts before sysinit.target, which waits for the unit that this runs in
+    properties = [f"--timer-property={one}" for one in ("AccuracySec=1s", "DefaultDependencies=no")]
+    timer = [f"--unit={EXPIRE}", f"--on-active={within * 1000:.0f}ms", *properties]
     status, text = services.run(["systemd-run", "--quiet", "--collect", "--no-block", *timer, *command])
     if status:
         raise Refused("service", f"no timer to go back with: {text[-200:]}")
