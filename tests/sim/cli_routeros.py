@@ -30,8 +30,7 @@ FACTORY: Final = (
     Entry("/ip dns static", "", {"address": "192.168.88.1", "name": "router.lan"}),
     Entry("/ip firewall filter", "", {"action": "accept", "chain": "input", "comment": "defconf: accept ICMP"}),
     Entry("/ip firewall filter", "", {"action": "drop", "chain": "forward"}),
-    Entry("/ip service", "telnet", {"disabled": "no"}),
-    Entry("/ip service", "ssh", {"disabled": "no"}),
+    *(Entry("/ip service", name, {"disabled": "no"}) for name in ("api", "api-ssl", "ftp", "ssh", "telnet", "www")),
     Entry("/snmp", "-", {"enabled": "yes", "location": "Buôn Chư Tê"}),
     Entry("/snmp community", "[ find default=yes ]", {"addresses": "::/0"}),
     Entry("/system clock", "-", {"time-zone-name": "Asia/Ho_Chi_Minh"}),
@@ -51,7 +50,19 @@ KNOWN: Final = {
     "/system script": _ANY,
     "/system backup": _ANY,
     "/file": _ANY,
+    "/ip route": frozenset({"dst-address", "gateway", "comment"}),
+    "/snmp community": frozenset(
+        {"name", "addresses", "security", "authentication-protocol", "authentication-password"}
+        | {"encryption-protocol", "encryption-password"}
+    ),
     "/snmp": frozenset({"enabled", "location", "contact", "trap-version"}),
+}
+DEFAULTS: Final = {
+    "/ip service": {"disabled": "no"},
+    "/interface wireguard": {"mtu": "1420"},
+    "/snmp": {"enabled": "no"},
+    "/snmp community": {"authentication-protocol": "MD5", "encryption-protocol": "DES", "security": "none"},
+    "/system ntp client": {"enabled": "no"},
 }
 BANNER: Final = "\r\n\r\n  MikroTik RouterOS 7.15.3 (stand-in)\r\n\r\n"
 _HIDDEN: Final = ("/system resource", "/system routerboard", "/file")
@@ -85,8 +96,10 @@ class RouterOSBox:
 
     def exported(self) -> str:
         with self._lock:
-            lines = [e.export() for e in self.entries if e.path not in _HIDDEN]
-        return "\n".join(["# 2025-11-10 16:00:00 by RouterOS 7.15.3", "# software id = STAND-IN", *sorted(lines)])
+            lines = [e.export(DEFAULTS.get(e.path, {})) for e in self.entries if e.path not in _HIDDEN]
+        return "\n".join(
+            ["# 2025-11-10 16:00:00 by RouterOS 7.15.3", "# software id = STAND-IN", *sorted(filter(None, lines))]
+        )
 
     def power_off(self) -> None:
         """Timers are memory, and so are files beside a folder flash; the configuration is not."""

@@ -6,7 +6,7 @@ Independent of the driver, so that the two check each other. A configuration is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,8 +26,12 @@ class Entry:
     fixed: str
     values: dict[str, str]
 
-    def export(self) -> str:
-        words = " ".join(f"{key}={quoted(value)}" for key, value in self.values.items())
+    def export(self, defaults: Mapping[str, str]) -> str:
+        """Empty where a built-in item is as it came: what has its default value is left out."""
+        shown = {key: value for key, value in self.values.items() if defaults.get(key) != value}
+        words = " ".join(f"{key}={quoted(value)}" for key, value in shown.items())
+        if self.fixed and not shown:
+            return ""
         if self.fixed == "-":
             return f"{self.path} set {words}"
         return f"{self.path} set {self.fixed} {words}" if self.fixed else f"{self.path} add {words}"

@@ -4,8 +4,8 @@ An option is ``/path property`` (``/system identity name``) or ``/path[selector]
 ``find`` takes: ``/interface wireguard[name=loa] mtu``, ``/interface lte apn[default=yes] apn``, or the bare name of a
 built-in item: ``/ip service[telnet] disabled``. Items are known by their name, else by their comment; one with neither
 is numbered (``[#0]``) and can be read, not changed. An item is made with the first option that is wanted of it and
-removed with the last. The format is help.mikrotik.com's "Configuration Management" (``export terse``,
-``show-sensitive``) and "Scripting" (strings and their escapes).
+removed with the last. An export leaves out what has its default value, so a role leaves it out too. The format is
+help.mikrotik.com's "Configuration Management" (``export terse``, ``show-sensitive``) and "Scripting" (strings).
 
 Safe Mode is no probation: it lives in the session that took it, and that session dies with the link that a change
 cuts. Instead the device saves a binary backup and schedules that it is loaded, which restarts the device: after a time,
