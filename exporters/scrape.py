@@ -13,6 +13,7 @@ from inventory.coverage import coverage
 from inventory.model import TIMEZONE, DeviceId, DeviceKind, Network, Tier
 from nms.monitor.health import State
 from nms.monitor.parts import Picture
+from nms.provision.facts import drifting
 from nms.store import BulletinRow, NowEntryRow, ReceiptRow, ShardRow, Store
 
 METRICS = {
@@ -100,7 +101,12 @@ class Scrape:
             "loa_devices", "gauge", "Devices in use.", tuple(({"kind": str(k)}, n) for k, n in kinds.items())
         )
         return render(
-            (devices, *self._store.read_sync(lambda s: (*_parts(s, now), _receipts(s), _emergencies(s, network, now))))
+            (
+                devices,
+                *self._store.read_sync(
+                    lambda s: (*_parts(s, now), _receipts(s), _emergencies(s, network, now), _drifting(s))
+                ),
+            )
         )
 
 
@@ -111,6 +117,11 @@ def _parts(session: Session, now: datetime) -> tuple[Family, ...]:
         return ()
     about = "Time since the last word of the part of the fleet that is longest silent."
     return (_one("loa_shard_age_seconds", "gauge", about, max(0.0, (now - oldest).total_seconds())),)
+
+
+def _drifting(session: Session) -> Family:
+    about = "Devices that were not as Loa left them when they were last asked."
+    return _one("loa_devices_drifting", "gauge", about, float(drifting(session)))
 
 
 def _receipts(session: Session) -> Family:

@@ -75,6 +75,7 @@ VERBS: Mapping[str, Verb] = {
     "accept": Verb("site", N_("record that a device was accepted where it stands")),
     "survey": Verb("site", N_("record what was found of an old station")),
     "records": Verb("site", N_("what was recorded of a device or a commune")),
+    "firmware": Verb("firmware", N_("which receiver's program devices get")),
     "label": Verb("site", N_("a label with a QR code for a device")),
     "tui": Verb("tui", N_("the operator's screens")),
 }

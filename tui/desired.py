@@ -34,6 +34,8 @@ from tui.polling import today
 
 INVENTORY: Final = "**/*.yaml"
 SSH_KEY: Final = "ssh/hub"
+REPOSITORY_KEY: Final = "repository.asc"
+"""The key that signs the hub's Debian packages; the hub's playbook puts it into the state folder."""
 """In the hub's state: the private key; its public half ends with ``.pub``."""
 
 Artifacts = Callable[[], Mapping[str, str]]
@@ -200,9 +202,10 @@ class Source:
 
     def _hub(self) -> Mapping[str, Any]:
         """How devices and hub speak to each other. ``ca``: the root that devices believe; ``ssh_key``: the line by
-        which the hub logs in to them; empty before there is one."""
+        which the hub logs in to them; empty before there is one. ``repository_key`` where the hub has packages."""
         settings = self._settings
-        return {
+        signer = _read(settings.state_dir / REPOSITORY_KEY)
+        return ({"repository_key": signer} if signer else {}) | {
             "ca": root_certificate(settings.state_dir),
             "content_port": settings.content_port,
             "mqtt_port": settings.mqtt_port,

@@ -41,6 +41,8 @@ from nms.monitor.parts import Judge, Picture, WholeFleet, patience, take_up
 from nms.monitor.quotas import QuotaWatch
 from nms.monitor.shards import part
 from nms.monitor.trapd import TrapBook
+from nms.provision import artifacts
+from nms.provision.artifacts import ArtifactStore
 from nms.retention import nightly
 from nms.selfwatch import SelfWatch, Watched, process
 from nms.settings import Clock, Settings
@@ -56,7 +58,7 @@ from tui.failure import StartError
 from tui.hub import HubSocket
 from tui.plan_service import PlanService
 from tui.polling import Scope, make_monitor, make_whole, security_of
-from tui.provisioning import make_plans
+from tui.provisioning import ARTIFACTS, make_plans
 from tui.roles import Role, Work
 from tui.rollouts import make_rollouts
 from tui.service import HubService
@@ -347,6 +349,7 @@ def _add_content(hub: Hub, library: Library, certificates: Certificates | None) 
 
     async def site() -> None:
         application = content_app(library)
+        artifacts.serve(application, ArtifactStore(settings.state_dir / ARTIFACTS))
         tls = certificates.secure(application) if certificates is not None else None
         await _site(application, settings.content_host, settings.content_port, tls)
 
