@@ -102,7 +102,13 @@ def test_a_change_by_hand_is_drift_with_its_line_and_is_mended(town: Town) -> No
 
 @pytest.mark.parametrize(
     ("moment", "expected"),
-    [("preparing", {"old"}), ("committed", {"new"}), ("active", {"new"}), (1.2, {"old", "new"}), (2.2, {"old", "new"})],
+    [
+        ("preparing", {"old", "new"}),
+        ("committed", {"new"}),
+        ("active", {"new"}),
+        (1.2, {"old", "new"}),
+        (2.2, {"old", "new"}),
+    ],
 )
 def test_a_power_cut_in_a_change_leaves_old_or_new(town: Town, moment: str | float, expected: set[str]) -> None:
     old, new = settled(town, THIRD), other(town).targets(only=[THIRD])
