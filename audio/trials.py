@@ -81,7 +81,10 @@ class Trials:
 
 
 def _tried(kind: TrialKind, receipt: Receipt) -> Tried:
-    return Tried(receipt.device, kind, receipt.result, receipt.reason, receipt.level)
+    output_only = receipt.result is Result.CHECKED and not receipt.content
+    return Tried(
+        receipt.device, kind, receipt.result, "no sound held" if output_only else receipt.reason, receipt.level
+    )
 
 
 def _refused(scene: Scene, who: Actor, device: str) -> Refusals:

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result
+from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result, TrialKind
 from audio.receiver import VERSION
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
 from audio.receiver.report import LinkLike, Reporter
-from audio.receiver.sound import Round, SoundError
+from audio.receiver.sound import Round, SoundError, Tone
 from audio.receiver.stage import Stage
 from audio.receiver.status import Fault, State, Status, on_battery, temperature
+from audio.receiver.trials import Trials
 from audio.receiver.trust import BAD_CONTENT, topics
 from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
 
@@ -104,6 +105,7 @@ class Agent:
         self._stage = stage
         self._link = link
         self._reporter = Reporter(device, journal, link)
+        self._trials = Trials(device, journal, time)
         self._why: dict[tuple[str, int], str] = {}
         self._wake = 0
         self._purged = 0
@@ -126,9 +128,10 @@ class Agent:
         self._stage.follow(now)
         if self._stage.on_air is None or now < self._stage.on_air.ends:
             decision = self._decide(at)
-            self._switch(decision, at)
+            chosen = self._chosen(decision, at)
+            self._switch(chosen, at)
             self._note(decision, at)
-            self._wake = decision.until
+            self._wake = chosen.until
             self._report_missed(min(at, now))
         self._report(now)
         return self._prepare(now)
@@ -178,6 +181,8 @@ class Agent:
         self._journal.acknowledge(news.acknowledged)
         if news.policy:
             self._link.listen(frozenset(topics(self._held.policy)))
+        if news.trial is not None:
+            self._trials.ask(news.trial)
         if news.changed:
             self._want(self._time.now())
             self.step()
@@ -199,6 +204,12 @@ class Agent:
             return other
         return Decision(None, "emergency hold", min(decision.until, other.until))
 
+    def _chosen(self, decision: Decision, at: int) -> Decision:
+        """The timetable's decision, or a trial for which it leaves room."""
+        held, sounds = self._held, self._cache.held
+        content = sounds[0] if sounds else ""
+        return self._trials.decide(decision, at, self._stage.on_air, held.orders, held.policy, content)
+
     def _relevant(self, at: int) -> tuple[Item, ...]:
         """Scheduled items that can matter now: none before the clock is to be trusted."""
         if not self._time.synchronised:
@@ -217,8 +228,10 @@ class Agent:
             self._stage.close(Result.PARTIAL, reason, cut=cut)
         if play is not None:
             try:
-                self._stage.begin(play, self._round(play, at), at, play.ends - at)
+                whole = Result.CHECKED if self._trials.kind(play) is TrialKind.CHECK else Result.PLAYED
+                self._stage.begin(play, self._round(play, at), at, play.ends - at, whole)
             except SoundError as error:
+                self._trials.refuse(play.airing, f"decoder: {error}")
                 self._held.refuse(BAD_CONTENT, str(error))
                 self._cache.drop(play.bulletin.content)
                 self._want(at)
@@ -229,12 +242,17 @@ class Agent:
             return decision.reason.removesuffix(" hold"), True
         if decision.reason in ("quiet hours", "silenced"):
             return decision.reason, False
+        if decision.play is not None and self._stage.on_air and self._trials.kind(self._stage.on_air.play):
+            return "busy", False
         if any(o.kind is NowKind.STOP and o.start <= at < o.until for o in self._held.orders):
             return "stopped", False
         return "withdrawn" if self._time.synchronised else "no clock", False
 
-    def _round(self, play: Play, at: int) -> Round:
+    def _round(self, play: Play, at: int) -> Round | Tone:
         """An order's sound is siren and message; a scheduled item's is the content alone."""
+        own = self._trials.sound(play, self._ceiling(at), self._cache.path)
+        if own is not None:
+            return own
         bulletin, order = play.bulletin, self._order(play)
         path = self._cache.path(bulletin.content)
         volume = self._volume(bulletin, order, at)

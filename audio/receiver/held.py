@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio.documents import Ack, HubTime, Policy, decode
+from audio.documents import Ack, DeviceSettings, HubTime, Policy, Trial, decode
 from audio.envelope import Header, Opened, Reason, Refused, Sequences, parse
 from audio.receiver.clock import DeviceTime
 from audio.receiver.files import write_atomic
@@ -27,11 +27,14 @@ class News:
     policy: bool = False
     acknowledged: tuple[str, ...] = ()
     sounds: tuple[tuple[str, bytes], ...] = ()
+    trial: Trial | None = None
     save: tuple[str, bytes] | None = None
     """Topic and frame to keep (``Held.keep``): the caller may first do what cannot wait."""
 
 
 NOTHING = News()
+WORDS: dict[str, type[Ack | DeviceSettings | HubTime]] = {"ack": Ack, "set": DeviceSettings, "time": HubTime}
+"""What is said once and not held."""
 
 
 class PolicyRefused(Exception):
@@ -109,7 +112,7 @@ class Held:
         opened = self._trust.open_hub(frame, topic, self._instant(kind))
         if isinstance(opened, Refused):
             return opened
-        if kind in ("time", "ack"):
+        if kind in WORDS:
             return self._accept_word(kind, opened)
         return self._accept_document(kind, topic, frame, opened)
 
@@ -130,7 +133,7 @@ class Held:
 
     def _accept_word(self, kind: str, opened: Opened) -> News | Refused:
         try:
-            word: Ack | HubTime = decode(Ack, opened.body) if kind == "ack" else decode(HubTime, opened.body)
+            word = decode(WORDS[kind], opened.body)
         except ValueError as error:
             return Refused(Reason.MALFORMED, str(error))
         new = self._admit(opened)
@@ -138,6 +141,8 @@ class Held:
             return new or NOTHING
         if isinstance(word, Ack):
             return News(acknowledged=word.receipts)
+        if isinstance(word, DeviceSettings):
+            return News(changed=True, trial=word.trial)
         self._time.hub_says(word.now)
         return News(changed=True)
 

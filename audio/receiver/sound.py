@@ -27,6 +27,11 @@ LOW, HIGH = 600, 1200
 """The siren's two tones in Hz; it glides from one to the other and back in two seconds."""
 SIREN_LEVEL = 0.5
 
+TONE_HZ = 1000
+TONE_LEVEL = 0.5
+FADE = RATE // 10
+"""Samples in which the test tone rises and falls: a horn's driver and a hamlet are spared the click."""
+
 
 class SoundError(Exception):
     """The file holds no sound that can be decoded."""
@@ -42,6 +47,25 @@ class Round:
     times: int = 1
     offset: int = 0
     volume: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """The device's own test tone of ``duration`` ms."""
+
+    duration: int
+    volume: int = 100
+
+
+def tone(ms: int) -> bytes:
+    """1 kHz at full volume, that fades in and out."""
+    wave = [TONE_LEVEL * 32767 * math.sin(2 * math.pi * TONE_HZ * n / RATE) for n in range(ms * PER_MS)]
+    fade = min(FADE, len(wave) // 2)
+    for n in range(fade):
+        gain = (1 - math.cos(math.pi * n / fade)) / 2
+        wave[n] *= gain
+        wave[-1 - n] *= gain
+    return array.array("h", map(round, wave)).tobytes()
 
 
 def siren(ms: int) -> bytes:
@@ -70,8 +94,8 @@ def warm_up() -> None:
     _siren_period()
 
 
-def blocks(what: Round) -> Iterator[bytes]:
-    """The round's blocks; only the last may be shorter than 20 ms. Raises SoundError before the first one."""
+def blocks(what: Round | Tone) -> Iterator[bytes]:
+    """The blocks of a round or tone; only the last may be shorter than 20 ms. Raises SoundError before the first."""
     pending = bytearray()
     size = 2 * BLOCK
     for piece in _pieces(what):
@@ -89,7 +113,10 @@ def primed(source: Iterator[bytes]) -> Iterator[bytes]:
     return chain((first,), source) if first else iter(())
 
 
-def _pieces(what: Round) -> Iterator[bytes]:
+def _pieces(what: Round | Tone) -> Iterator[bytes]:
+    if isinstance(what, Tone):
+        yield tone(what.duration)
+        return
     if what.offset < what.siren:
         yield siren(what.siren)[what.offset * PER_MS * 2 :]
     said = max(what.offset - what.siren, 0)

@@ -11,7 +11,7 @@ from audio.documents import Receipt, Result
 from audio.receiver.clock import DeviceTime
 from audio.receiver.journal import Journal, level, uuid7
 from audio.receiver.player import Heard
-from audio.receiver.sound import BLOCK, PER_MS, Round, blocks, primed
+from audio.receiver.sound import BLOCK, PER_MS, Round, Tone, blocks, primed
 from audio.timetable import Play
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class OnAir:
     began: int
     ends: int
     volume: int
+    whole: Result
+    """What it is if it runs to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class _Ready:
     """A sound opened ahead of its start."""
 
     play: tuple[str, int]
-    what: Round
+    what: Round | Tone
     source: Iterator[bytes]
 
 
@@ -72,21 +74,21 @@ class Stage:
         if journal.open is not None:
             journal.end(Result.PARTIAL, "restart", True, time.now())
 
-    def prepare(self, play: Play, what: Round) -> None:
+    def prepare(self, play: Play, what: Round | Tone) -> None:
         """Opens a sound ahead of its start. Raises SoundError."""
         if self._ready is None or (self._ready.play, self._ready.what) != (_key(play), what):
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
-    def begin(self, play: Play, what: Round, at: int, remains: int) -> None:
+    def begin(self, play: Play, what: Round | Tone, at: int, remains: int, whole: Result = Result.PLAYED) -> None:
         """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be. Raises SoundError instead."""
         self.prepare(play, what)
         ready, self._ready = self._ready, None
         assert ready is not None
         began = self._after_last(max(at, self._time.now() + LEAD))
-        self._journal.begin(self._receipt(play, began))
+        self._journal.begin(self._receipt(play, began, whole))
         now = self._time.now()
         self._player.start(ready.source, began, now - began)
-        self.on_air = OnAir(play, began, began + remains, what.volume)
+        self.on_air = OnAir(play, began, began + remains, what.volume, whole)
         self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
 
@@ -102,7 +104,7 @@ class Stage:
             return
         if self._player.done:
             failure = self.failure = self._player.heard.failure
-            self.close(Result.PARTIAL if failure else Result.PLAYED, failure, cut=False)
+            self.close(Result.PARTIAL if failure else self.on_air.whole, failure, cut=False)
         elif now > self.on_air.ends + STALLED:
             self.failure = "output stalled"
             self.close(Result.PARTIAL, self.failure, cut=False)
@@ -124,7 +126,7 @@ class Stage:
         ended = max((s.ended or 0 for s in self._journal.history[-1:]), default=0)
         return ended if at < ended < at + BLOCK_MS * 2 else at
 
-    def _receipt(self, play: Play, began: int) -> Receipt:
+    def _receipt(self, play: Play, began: int, whole: Result) -> Receipt:
         return Receipt(
             uuid7(began),
             self._device,
@@ -135,7 +137,7 @@ class Stage:
             began,
             began,
             play.offset,
-            Result.PLAYED,
+            whole,
             clock_error=self._time.error,
         )
 

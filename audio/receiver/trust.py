@@ -72,7 +72,8 @@ def policy_topic(device: str) -> str:
 def topics(policy: Policy) -> dict[str, str]:
     """Every topic pattern this device listens to, and what comes on it."""
     device = policy.device
-    found = {policy_topic(device): "policy", "loa/1/time": "time", f"loa/1/ack/{device}": "ack"}
+    found = {policy_topic(device): "policy", "loa/1/time": "time"}
+    found |= {f"loa/1/ack/{device}": "ack", f"loa/1/set/{device}": "set"}
     found |= {f"loa/1/prog/{unit}": "prog" for unit in policy.units}
     targets = [f"u/{u}" for u in policy.units] + [f"g/{g}" for g in policy.groups] + [f"d/{device}"]
     return found | {f"loa/1/now/{target}/+": "now" for target in targets}
