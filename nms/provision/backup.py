@@ -73,11 +73,6 @@ def count(session: Session, device: DeviceId) -> int:
     return session.scalar(query) or 0
 
 
-def read(session: Session, device: DeviceId, number: int) -> Backup | None:
-    """The backup of that number."""
-    return next((one for one in history(session, device) if one.number == number), None)
-
-
 def difference(old: str, new: str) -> tuple[str, ...]:
     """Unified lines from one configuration to another, fit for a terminal; empty where they are the same."""
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2)
