@@ -86,7 +86,7 @@ def assess(fleet: Fleet, observations: Observations, previous: Healths, now: dat
     after = {
         device: _lost(scene, device, taken, kept)
         if device in scene.lost
-        else _shaken(scene, device, shaken)
+        else _shaken(scene, device, shaken, previous.get(device))
         if health.flapping
         else health
         for device, health in own.items()
@@ -168,6 +168,11 @@ def _flaps(before: Health, turns: tuple[datetime, ...]) -> bool:
     return len(turns) > (STEADY_TURNS if before.flapping else FLAP_TURNS)
 
 
+def _unsteady(health: Health) -> bool:
+    """A modem is unsteady before it is flapping, and what hangs behind it may reach the limit first."""
+    return len(health.turns) * 2 > FLAP_TURNS
+
+
 # --- what it depends on -----------------------------------------------------------------------------------------------
 
 
@@ -202,8 +207,7 @@ class _Scene:
         if modem in self.lost or above.state is State.MAINTENANCE:
             return True
         if health.flapping:
-            # a modem is unsteady before it is flapping, and what hangs behind it may reach the limit first
-            return len(above.turns) * 2 > FLAP_TURNS
+            return _unsteady(above)
         return above.flapping and (health.silent_since or health.since) >= above.since - FLAP_WITHIN
 
 
@@ -233,10 +237,16 @@ def _lost(scene: _Scene, device: DeviceId, taken: Mapping[DeviceId, str], kept: 
     return replace(health, state=State.UNREACHABLE, cause=cause) if cause else health
 
 
-def _shaken(scene: _Scene, device: DeviceId, shaken: Mapping[DeviceId, str]) -> Health:
-    """A flapping device names what shakes it, if that is not itself."""
-    top = scene.above(device)
-    return replace(scene.own[device], cause=shaken.get(top or device) or top or FLAPPING)
+def _shaken(scene: _Scene, device: DeviceId, shaken: Mapping[DeviceId, str], before: Health | None) -> Health:
+    """A flapping device names what shakes it, if that is not itself.
+
+    What shook it may be steady a little sooner than it is: its own it is once it turns again without that.
+    """
+    health, top = scene.own[device], scene.above(device)
+    cause = shaken.get(top or device) or top
+    if cause is None and before is not None and before.flapping and health.turns[-1:] != (scene.now,):
+        cause = before.cause
+    return replace(health, cause=cause or FLAPPING)
 
 
 def _kept(scene: _Scene, observations: Observations, previous: Healths) -> Mapping[DeviceId, str]:
@@ -299,7 +309,9 @@ def causes(healths: Healths) -> tuple[Cause, ...]:
 
 def _kind(key: str, devices: Iterable[DeviceId], healths: Healths) -> CauseKind:
     itself = healths.get(DeviceId(key))
-    if (itself is not None and itself.flapping) or not any(healths[d].state in LOST for d in devices):
+    if itself is not None and (itself.flapping or (_unsteady(itself) and any(healths[d].flapping for d in devices))):
+        return CauseKind.FLAPPING
+    if not any(healths[d].state in LOST for d in devices):
         return CauseKind.FLAPPING
     prefix, separator, _ = key.partition(":")
     if separator:

@@ -297,8 +297,9 @@ class Monitor:
     def _note(self, fleet: Fleet, outcomes: Mapping[DeviceId, Outcome], now: schedule.Moment) -> None:
         for device, outcome in outcomes.items():
             answered = not isinstance(outcome, Silence)
-            rule = fleet.rules[device]
-            self._slots[device] = schedule.asked(self._slots[device], device, rule, now, answered, outcome.octets)
+            rule, often = fleet.rules[device], schedule.unsteady(self._healths.get(device))
+            slot = schedule.asked(self._slots[device], device, rule, now, answered, outcome.octets, often)
+            self._slots[device] = slot
 
     def _fellows(
         self, fleet: Fleet, outcomes: Mapping[DeviceId, Outcome], done: Collection[DeviceId], now: schedule.Moment

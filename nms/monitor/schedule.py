@@ -25,6 +25,12 @@ SAVED: Final = 0.05
 SOONEST: Final = 10.0
 """Seconds that must have passed since the last question before a device is asked early; half its interval if less."""
 
+OFTEN: Final = 20.0
+"""Seconds from question to question of a device that comes and goes: fewer could all meet the same half of it."""
+
+UNSTEADY: Final = 3
+"""Turns within ``FLAP_WITHIN`` after which a device comes and goes: one that was lost and is back has two."""
+
 POLLING_SHARE: Final = 0.1
 """Share of a SIM's monthly quota that asking its devices may cost."""
 
@@ -106,17 +112,19 @@ def behind(slots: Slots, seconds: float) -> float:
     return 0.0 if first is None else max(0.0, seconds - first)
 
 
-def asked(slot: Slot, device: DeviceId, rule: Rule, now: Moment, answered: bool, octets: int) -> Slot:
-    """The slot after a question sent at ``now`` that cost ``octets`` on the wire."""
+def asked(
+    slot: Slot, device: DeviceId, rule: Rule, now: Moment, answered: bool, octets: int, unsteady: bool = False
+) -> Slot:
+    """The slot after a question sent at ``now`` that cost ``octets`` on the wire; ``unsteady``: it comes and goes."""
     misses = 0 if answered else slot.misses + 1
     spent = _spent(slot, now) + octets
-    due_at = _next(Slot(now.seconds, now.month, now.seconds, misses, spent, octets), device, rule, now)
+    due_at = _next(Slot(now.seconds, now.month, now.seconds, misses, spent, octets), device, rule, now, unsteady)
     return Slot(due_at, now.month, now.seconds, misses, spent, octets)
 
 
-def _next(slot: Slot, device: DeviceId, rule: Rule, now: Moment) -> float:
+def _next(slot: Slot, device: DeviceId, rule: Rule, now: Moment, unsteady: bool) -> float:
     rarer = max(0, slot.misses - MISSES_TO_LOSE + 1)
-    period = rule.interval * min(1 << min(rarer, RAREST), RAREST)
+    period = min(rule.interval, OFTEN) if unsteady else rule.interval * min(1 << min(rarer, RAREST), RAREST)
     paced = _paced(slot, device, rule, now)
     if paced > period:
         return now.seconds + paced
@@ -180,6 +188,10 @@ def turned(silent: Mapping[DeviceId, bool], healths: Healths) -> tuple[set[Devic
 
 def _may_fall(before: Health | None) -> bool:
     return before is None or (before.misses < MISSES_TO_LOSE and before.state is not State.MAINTENANCE)
+
+
+def unsteady(health: Health | None) -> bool:
+    return health is not None and (health.flapping or len(health.turns) >= UNSTEADY)
 
 
 def lost(health: Health | None) -> bool:

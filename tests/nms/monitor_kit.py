@@ -36,13 +36,18 @@ class Rig:
     """A fleet, its monitor and a store. ``now`` is the wall clock, ``seconds`` the one that never jumps."""
 
     def __init__(
-        self, store: Store, devices: Sequence[Device], responder: Responder, fleet: Fleet, port: int, sweeper: Sweeper
+        self,
+        store: Store,
+        devices: Sequence[Device],
+        responder: Responder,
+        fleet: Fleet,
+        settings: PollSettings,
+        sweeper: Sweeper,
     ) -> None:
         ward = Unit(COMMUNE, "23557", "Phường Yên Đỗ", Tier.COMMUNE, UnitType.WARD, None)
         self.network = Network(COMMUNE, "Gia Lai", ON, "127", {COMMUNE: ward}, {}, {}, {d.id: d for d in devices})
         self.now, self.seconds = datetime(2024, 10, 1, 10, tzinfo=UTC), 0.0
         self.store, self._responder, self._fleet = store, responder, fleet
-        settings = PollSettings(30.0, 127, port, Community(b"loa"))
         recorder, profiles = StoreRecorder(store, {}), load_profiles()[0]
         self.monitor = Monitor(self.network, ON, profiles, settings, sweeper, lambda: self.now, recorder)
 
@@ -119,9 +124,9 @@ def fill(folder: Path) -> Path:
 
 
 @contextmanager
-def rigged(store: Path, devices: Sequence[Device]) -> Iterator[Rig]:
-    """The rig over a store of that name, with everybody answering."""
-    fleet, sweeper = Fleet(list(devices)), Sweeper("127.0.0.1", timeout=0.2, retries=0)
+def rigged(store: Path, devices: Sequence[Device], interval: float = 30.0) -> Iterator[Rig]:
+    """The rig over a store of that name, with everybody answering, asked every ``interval`` seconds in turns."""
+    fleet, sweeper = Fleet(list(devices)), Sweeper("127.0.0.1", timeout=0.1, retries=0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -130,7 +135,8 @@ def rigged(store: Path, devices: Sequence[Device]) -> Iterator[Rig]:
     thread.start()
     try:
         with Store.open(store) as opened:
-            yield Rig(opened, devices, responder, fleet, port, sweeper)
+            settings = PollSettings(interval, 127, port, Community(b"loa"))
+            yield Rig(opened, devices, responder, fleet, settings, sweeper)
     finally:
         responder.stop()
         thread.join()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inventory.model import DeviceId
 from nms.monitor.health import Health, Member, State
 from nms.monitor.schedule import (
+    OFTEN,
     RAREST,
     Moment,
     Rule,
@@ -29,6 +30,7 @@ from nms.monitor.schedule import (
     reconcile,
     soon,
     turned,
+    unsteady,
 )
 
 BEGIN = datetime(2024, 9, 30, 17, tzinfo=UTC)
@@ -218,3 +220,21 @@ def test_news_is_who_fell_silent_and_who_came_back() -> None:
     }
     silent = dict.fromkeys((LOUD, OTHER, MODEM, FLEET[3], FLEET[9]), True) | {FLEET[2]: False, FLEET[4]: False}
     assert turned(silent, healths) == ({LOUD, OTHER, FLEET[9]}, {FLEET[2]})
+
+
+def test_who_comes_and_goes_is_asked_often_whatever_its_silences() -> None:
+    for misses, own in ((0, 60.0), (9, 60.0), (9, 3600.0)):
+        slot = asked(Slot(0.0, "2024-10", misses=misses), LOUD, Rule(own), at(0), False, 700, unsteady=True)
+        assert OFTEN / 2 <= slot.due - at(0).seconds <= 1.5 * OFTEN
+    brisk = asked(Slot(0.0, "2024-10"), LOUD, Rule(5.0), at(0), True, 700, unsteady=True)
+    assert brisk.due - at(0).seconds <= 7.5, "never more rarely than it would be"
+    poor = asked(Slot(0.0, "2024-10"), LOUD, Rule(60.0, 700_000), at(0), True, 700, unsteady=True)
+    assert poor.due - at(0).seconds > 1.5 * OFTEN, "its budget stands above that"
+
+
+def test_a_device_that_was_lost_and_is_back_does_not_come_and_go_yet() -> None:
+    turns = tuple(BEGIN + timedelta(minutes=n) for n in range(3))
+    assert not unsteady(None)
+    assert not unsteady(Health(State.UP, BEGIN, turns=turns[:2]))
+    assert unsteady(Health(State.UP, BEGIN, turns=turns))
+    assert unsteady(Health(State.DEGRADED, BEGIN, turns=turns[:2], flapping=True))

@@ -114,6 +114,26 @@ def test_a_flapping_device_that_falls_silent_for_good_is_lost_since_then() -> No
     assert story.healths[ONE].since >= silent - timedelta(seconds=60)
 
 
+def test_what_hung_behind_a_flapping_modem_stays_its_until_it_turns_by_itself() -> None:
+    """The modem has been steady a little longer than the others: the rest of their flapping is still the modem's."""
+    story = Story(OFFICE)
+    story.sweep()
+    flap(story, OFFICE, 900)
+    story.sweep(BEHIND)
+    story.until(story.now + timedelta(minutes=20))
+    assert story.alarmed == {(MODEM, AlarmKind.FLAPPING)}
+    assert {h.state for h in story.healths.values()} == {State.UP}
+
+
+def test_what_goes_on_flapping_when_its_modem_is_steady_is_an_alarm_of_its_own() -> None:
+    story = Story(OFFICE)
+    story.sweep()
+    flap(story, OFFICE, 900)
+    flap(story, [BEHIND[0]], 1500)
+    assert story.healths[BEHIND[0]].cause == FLAPPING
+    assert story.alarmed == {(MODEM, AlarmKind.FLAPPING), (BEHIND[0], AlarmKind.FLAPPING)}
+
+
 def test_many_clusters_that_flap_on_one_cell_are_one_alarm() -> None:
     fleet = {d: Member() for d in BEHIND}
     healths: Healths = {}
