@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,7 +46,15 @@ class Host:
     """A running host. ``disk`` is its file system as seen from the machine, whether its power is on or not."""
 
     def __init__(
-        self, name: str, group: str, space: Space, wiring: Wiring, disk: Path, keeper: int, link: WeakLink | None
+        self,
+        name: str,
+        group: str,
+        space: Space,
+        wiring: Wiring,
+        disk: Path,
+        keeper: int,
+        link: WeakLink | None,
+        binds: Mapping[Path, str],
     ) -> None:
         self.name = name
         self.space = space
@@ -55,6 +63,7 @@ class Host:
         self._wiring = wiring
         self._keeper = keeper
         self._link = link
+        self._binds = binds
         self._boot: subprocess.Popen[bytes] | None = None
 
     @property
@@ -165,6 +174,7 @@ class Host:
             "--kill-signal=SIGRTMIN+3",
             "--capability=CAP_NET_ADMIN",  # a namespace given by path is otherwise taken for the machine's own
             "--bind=/dev/net/tun",
+            *(f"--bind-ro={here}:{there}" for here, there in self._binds.items()),
         ]
 
     def _wire(self) -> None:

@@ -24,6 +24,12 @@ PACKAGES: Final = (
     "wireguard-tools,wireguard-go,openssl,ca-certificates,frr,"
     "python3,python3-venv,python3-cryptography,python3-av,python3-paho-mqtt"
 )
+HUB: Final = (
+    "python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
+    "ffmpeg,espeak-ng,rsync"
+)
+"""What the hub's playbook asks for, so that it needs no index."""
+
 _OPTIONS: Final = (
     "--mode=root",
     "--variant=minbase",
@@ -41,14 +47,15 @@ class Unavailable(Exception):
     """Why there can be no lab on this machine, in words for the person who asked for one."""
 
 
-def image() -> Path:
-    """The finished tree, built first if this recipe never was. Raises Unavailable."""
-    recipe = "\n".join([SUITE, PACKAGES, *_OPTIONS, _SETUP.read_text()])
+def image(more: str = "") -> Path:
+    """The finished tree, with ``more`` packages, built first if this recipe never was. Raises Unavailable."""
+    packages = ",".join(part for part in (PACKAGES, more) if part)
+    recipe = "\n".join([SUITE, packages, *_OPTIONS, _SETUP.read_text()])
     place = _cache() / f"lab-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_suffix(".lock")):
         if not place.exists():
-            _build(place)
+            _build(place, packages)
     return place
 
 
@@ -64,11 +71,11 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(place: Path) -> None:
+def _build(place: Path, packages: str) -> None:
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     hook = f'--customize-hook=sh {shlex.quote(str(_SETUP))} "$1"'
-    command = ["mmdebstrap", *_OPTIONS, f"--include={PACKAGES}", hook, SUITE, str(partial), *_sources()]
+    command = ["mmdebstrap", *_OPTIONS, f"--include={packages}", hook, SUITE, str(partial), *_sources()]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:

@@ -42,7 +42,7 @@ from nms.provision.families import SETUPS
 from tests.lab import keeper
 from tests.lab.disk import File, enable, furnish, lay
 from tests.lab.host import Host, Wiring
-from tests.lab.image import Unavailable, image
+from tests.lab.image import HUB, Unavailable, image
 from tests.lab.link import Link, WeakLink
 from tests.lab.network import MODEM_RULES, OCTET, PUBLIC, Network
 from tests.lab.probe import unavailable
@@ -152,6 +152,11 @@ class Lab:
         wanted = _Wanted(name, address, None, False, link, f"SN-{name}")
         return self._made(wanted, self._keys(self.user, ROUTER), {"frr": "multi-user"})
 
+    def hub(self, name: str, binds: Mapping[Path, str]) -> Host:
+        """A machine for a hub, with its packages from Debian. ``binds``: this machine's folders, where it has them."""
+        wanted = _Wanted(name, "10.0.0.9", None, False, None, f"SN-{name}", disk_mb=2048, more=HUB)
+        return self._made(wanted, self._keys(self.user), binds=binds)
+
     def ready(self) -> None:
         """Waits until every host's sshd answers. Raises TimeoutError."""
         for host in self.hosts:
@@ -163,16 +168,27 @@ class Lab:
         place = [f"-oHostName={address}"] if address else []
         return ["ssh", "-F", str(self.ssh_config), *account, *place, host.name, *command]
 
-    def _made(self, wanted: _Wanted, files: Mapping[str, File], units: Mapping[str, str] | None = None) -> Host:
+    def _made(
+        self,
+        wanted: _Wanted,
+        files: Mapping[str, File],
+        units: Mapping[str, str] | None = None,
+        binds: Mapping[Path, str] | None = None,
+    ) -> Host:
         number = len(self.hosts) + 1
         _spare_inotify(number)
         name, space = f"h{number}", self._network.space(f"h{number}")
         wiring, link = self._wired(wanted, space, number)
-        disk = lay(self._keeper.pid, self.folder / keeper.HOSTS / name, self._image, wanted.disk_mb)
+        disk = lay(
+            self._keeper.pid,
+            self.folder / keeper.HOSTS / name,
+            image(wanted.more) if wanted.more else self._image,
+            wanted.disk_mb,
+        )
         private, public = _key_pair()
         furnish(disk, {**files, **_identity(wanted, private, public)})
         enable(disk, units or {})
-        host = Host(wanted.name, f"{self.id}/{name}", space, wiring, disk, self._keeper.pid, link)
+        host = Host(wanted.name, f"{self.id}/{name}", space, wiring, disk, self._keeper.pid, link, binds or {})
         self.hosts.append(host)
         with self.known_hosts.open("a") as known, self.ssh_config.open("a") as config:
             known.write(f"{host.name},{host.address} {public}")
@@ -203,6 +219,7 @@ class _Wanted:
     serial: str
     model: str = MODEL
     disk_mb: int = 512
+    more: str = ""
 
 
 def _key_pair() -> tuple[str, str]:
