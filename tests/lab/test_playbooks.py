@@ -86,6 +86,19 @@ def test_a_device_tells_its_state_to_whoever_has_the_keys(town: Town) -> None:
     assert password.stdout == ""
 
 
+def test_secrets_are_in_no_log_and_no_answer(town: Town) -> None:
+    (target,) = settled(town, FIRST)
+    host = town.hosts[FIRST]
+    secret = next(r.text for r in target.manifest.resources.values() if r.secret)
+    keys = [word.removeprefix("0x") for word in secret.split() if word.startswith("0x")]
+    assert len(keys) == 2
+    said = host.exec(["journalctl", "--no-pager", "--output", "json"]).stdout + repr(facts(town, FIRST))
+    assert "loa_state" in said or "python3" in said
+    assert not [key for key in keys if key in said]
+    kept = host.exec(["grep", "-rlE", "|".join(keys), "/etc", "/var", "/run", "/root"], check=False).stdout
+    assert set(kept.split()) <= {"/etc/snmp/snmpd.conf.d/loa.conf", "/var/lib/snmp/snmpd.conf"}
+
+
 def test_a_change_by_hand_is_drift_with_its_line_and_is_mended(town: Town) -> None:
     targets = settled(town, SECOND)
     (target,) = targets

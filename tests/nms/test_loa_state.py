@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -392,3 +395,58 @@ def test_differences_are_seen_without_touching_anything(old: Machine) -> None:
     listed, secrets = old.sent(NEW)
     assert len(differences(old.state, read(listed, secrets))) == 9
     assert old.tree() == tree
+
+
+# --- as Ansible runs it -----------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+OLDEST = shutil.which("python3.9")
+
+
+def asked(tmp_path: Path, interpreter: str, *words: str, **arguments: Any) -> dict[str, Any]:
+    """The module's answer, by Ansible on this machine, with a folder of the device's below ``tmp_path``."""
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": [
+            {"loa_state": {"root": str(tmp_path / "root"), **arguments}, "register": "told", "ignore_errors": True},
+            {"ansible.builtin.copy": {"content": "{{ told }}", "dest": str(tmp_path / "told")}, "check_mode": False},
+        ],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    program = str(Path(sys.executable).parent / "ansible-playbook")
+    inventory = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={interpreter}"]
+    places = {
+        "ANSIBLE_LIBRARY": str(ROOT / "playbooks/library"),
+        "ANSIBLE_MODULE_UTILS": str(ROOT / "playbooks/module_utils"),
+    }
+    command = [program, *inventory, *words, str(tmp_path / "play.yml")]
+    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "told").read_text())
+    return found
+
+
+@pytest.mark.parametrize("interpreter", [sys.executable, OLDEST])
+def test_ansible_reads_facts_with_the_pythons_of_devices(tmp_path: Path, interpreter: str | None) -> None:
+    if interpreter is None or subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip("no Python 3.9 on this machine")
+    place = tmp_path / "root/etc/x"
+    place.parent.mkdir(parents=True)
+    place.write_text("ấp Ba\n", encoding="utf-8")
+    place.chmod(0o644)
+    told = asked(tmp_path, interpreter, mode="facts", keys=["file:/etc/x", "file:/etc/y"])
+    digest = digest_of("ấp Ba\n", f"{ME} 0644")
+    assert told["facts"]["found"] == {"file:/etc/x": {"digest": digest, "attributes": f"{ME} 0644", "text": "ấp Ba\n"}}
+    assert (told["changed"], told["probation"]["pending"]) == (False, False)
+
+
+def test_check_mode_changes_nothing_and_tells_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    secret = {**file("/etc/x", "", secret=True), "text": None}
+    told = asked(
+        tmp_path, sys.executable, "--check", mode="apply", manifest=[secret], secrets={"file:/etc/x": "very secret"}
+    )
+    assert told["changes"] == [{"action": "create", "kind": "file", "name": "/etc/x"}]
+    assert list((tmp_path / "root").iterdir()) == []
+    assert "very secret" not in json.dumps(told)
