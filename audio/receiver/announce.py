@@ -32,7 +32,6 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from paho.mqtt.enums import CallbackAPIVersion
 
 from audio.receiver.config import Problem
 from audio.receiver.files import write_atomic
@@ -160,7 +159,9 @@ def tell(announcer: Announcer, fingerprint: str) -> None:
     context.load_verify_locations(announcer.ca)
     # a device without a battery for its clock does not know the time yet; the root is its own all the same
     context.verify_flags |= NO_CHECK_TIME
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    versions: Any = getattr(mqtt, "CallbackAPIVersion", None)  # paho 1.6, which Debian 12 has, knows no such choice
+    kind = {} if versions is None else {"callback_api_version": versions.VERSION2}
+    client = mqtt.Client(**kind, protocol=mqtt.MQTTv5)
     client.tls_set_context(context)
     payload = announcement(announcer)
     client.connect(announcer.host, announcer.port, keepalive=30)
