@@ -27,9 +27,7 @@ def guard(application: web.Application, gate: Gate) -> None:
     @web.middleware
     async def admit(request: web.Request, handler: Answer) -> web.StreamResponse:
         if not _caller(request, gate):
-            response = web.Response(status=403, text="this certificate is refused\n")
-            response.force_close()
-            return response
+            return _refused()
         return await handler(request)
 
     application.middlewares.append(admit)
@@ -48,7 +46,10 @@ def add_renewal(
     """
 
     async def renew(request: web.Request) -> web.Response:
-        name, wanted = _caller(request, gate), await request.read()
+        wanted = await request.read()
+        name = _caller(request, gate)  # whoever sends slowly may have been revoked since the door let him in
+        if not name:
+            return _refused()
         network, on = inventory()
         given = await asyncio.to_thread(authority.issue, network, on, name, wanted[: LARGEST_REQUEST + 1], clock())
         if isinstance(given, Diagnostic):
@@ -58,6 +59,12 @@ def add_renewal(
         return web.Response(body=given.chain, content_type="application/x-pem-file")
 
     application.router.add_post("/renew", renew)
+
+
+def _refused() -> web.Response:
+    response = web.Response(status=403, text="this certificate is refused\n")
+    response.force_close()
+    return response
 
 
 def _caller(request: web.Request, gate: Gate) -> str:

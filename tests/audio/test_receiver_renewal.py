@@ -161,6 +161,21 @@ def test_whoever_asks_is_certified_as_himself(papers: Papers, site: Site, tmp_pa
     assert [e.name for e in papers.authority.entries()][-2:] == [OTHER, OTHER]
 
 
+def test_who_is_revoked_while_he_asks_gets_nothing(papers: Papers, site: Site, tmp_path: Path) -> None:
+    """A stolen device that keeps a request half sent must not finish it after it was revoked."""
+    mine, request = identity(papers, DEVICE, tmp_path / "d"), make_request(DEVICE)[1]
+    connection = http.client.HTTPSConnection("127.0.0.1", site.port, timeout=60, context=mine.context())
+    with closing(connection):
+        connection.putrequest("POST", "/renew")
+        connection.putheader("Content-Length", str(len(request)))
+        connection.endheaders(request[:10])
+        until(lambda: site.asked == 1, 60)
+        assert not isinstance(papers.authority.revoke(DEVICE, now()), Diagnostic)
+        connection.send(request[10:])
+        assert connection.getresponse().status == 403
+    assert all(e.revoked for e in papers.authority.entries() if e.name == DEVICE)
+
+
 def test_without_a_certificate_nobody_comes_in(papers: Papers, site: Site, sound: Sound) -> None:
     tls = context(None, papers.root)
     connection = http.client.HTTPSConnection("127.0.0.1", site.port, timeout=60, context=tls)
