@@ -73,9 +73,14 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+SOON = "warning[INV407]: 14 SIMs run out within 30 days, the first on 26/10/2024: "
+
+
 def test_the_sample_is_valid_and_summed_up_in_one_line(shell: Shell) -> None:
     answer = shell.loa("--lang", "en", "validate")
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 0
+    assert answer.err.startswith(SOON)
+    assert answer.err.count("INV") == 1
     assert answer.out.startswith("Gia Lai: ")
     assert answer.out.count("\n") == 1
 
@@ -344,9 +349,16 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:
         assert loa.wait(60) == 0
 
 
+def test_show_lists_sims(shell: Shell) -> None:
+    answer = shell.loa("show", "device=23557-L02", "--sims", "--json")
+    (sim,) = answer.json()["sims"]
+    assert (sim["device"], sim["iccid"], sim["expires"]) == ("23557-L02", "8984000000000000002", "2026-06-06")
+    assert "06/06/2026" in shell.loa("show", "device=23557-L02", "--sims").out
+
+
 def test_as_a_program_it_answers_the_same(tmp_path: Path) -> None:
     answer = program(tmp_path, "--lang", "en", "validate")
-    assert (answer.code, answer.err) == (0, "")
+    assert (answer.code, answer.err.startswith(SOON)) == (0, True)
     assert answer.out.endswith("no errors\n")
     broken = tmp_path / "broken"
     shutil.copytree(SAMPLE, broken)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
 from inventory.diagnostics import Diagnostic, Severity
-from inventory.model import Tier
+from inventory.model import Device, Sim, Tier
 from nms.i18n import N_, number
 from tui.commands.context import INVALID, emit_json, report, session
 from tui.views.words import KINDS, column, hamlet_name
@@ -22,9 +22,12 @@ FILES = ("network", "units", "grid", "groups", "people", "targets", "trust", "st
 @click.pass_context
 def validate_verb(ctx: click.Context, as_json: bool) -> None:
     from inventory.load import load
+    from inventory.sims import expiring
 
     call = session(ctx)
     network, diagnostics = load(call.settings.inventory)
+    if network is not None:
+        diagnostics += expiring(network, call.on(None, network))
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     if as_json:
         emit_json({"errors": errors, "diagnostics": [_diagnostic(d, call.translate) for d in diagnostics]})
@@ -60,14 +63,18 @@ def _diagnostic(diagnostic: Diagnostic, translate: Callable[[str], str]) -> dict
 @click.command("show", help=N_("Devices of a selection, such as: district=pleiku kind=modem"))
 @click.argument("selection", nargs=-1, metavar=N_("[SELECTION]..."))
 @click.option("--on", metavar=N_("DATE"), help=N_("as of that day; 2024-10-01"))
+@click.option("--sims", is_flag=True, help=N_("their SIMs: number, ICCID, plan, operator, end"))
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
-def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as_json: bool) -> None:
+def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, sims: bool, as_json: bool) -> None:
     from inventory.overlay import address
 
     call = session(ctx)
     network = call.network()
     day = call.on(on, network)
+    if sims:
+        _show_sims(call.devices(network, " ".join(selection), day), as_json)
+        return
     rows = []
     for device in call.devices(network, " ".join(selection), day):
         unit = network.unit_of(device, day)
@@ -91,6 +98,30 @@ def show_verb(ctx: click.Context, selection: tuple[str, ...], on: str | None, as
         row["kind"] = column(KINDS, row["kind"], call.translate)
         click.echo("{id:<12} {kind} {address:<16} {uplink:<10} {unit_name} · {hamlet}".format_map(row).rstrip(" ·"))
     call.say(N_("{count} devices on {day}"), count=number(len(rows)), day=day.strftime("%d/%m/%Y"))
+
+
+def _show_sims(devices: Iterable[Device], as_json: bool) -> None:
+    """One line for each SIM."""
+    cards = [(device.id, device.sim) for device in devices if device.sim is not None]
+    if as_json:
+        emit_json({"sims": [_sim(device, sim) for device, sim in cards]})
+        return
+    for device, sim in cards:
+        end = f"{sim.expires:%d/%m/%Y}" if sim.expires else ""
+        line = f"{device:<12} {sim.number:<12} {sim.iccid:<20} {sim.plan:<10} {sim.operator:<10} {sim.apn:<12} {end}"
+        click.echo(line.rstrip())
+
+
+def _sim(device: str, sim: Sim) -> dict[str, str | None]:
+    return {
+        "device": device,
+        "number": sim.number,
+        "iccid": sim.iccid,
+        "plan": sim.plan,
+        "operator": sim.operator,
+        "apn": sim.apn,
+        "expires": sim.expires.isoformat() if sim.expires else None,
+    }
 
 
 @click.command("units", help=N_("Administrative units valid on a date."))
