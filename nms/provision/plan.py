@@ -71,7 +71,13 @@ def changes_of(manifest: Manifest, facts: Facts) -> Iterator[Change]:
             yield Change(action, resource.kind, resource.name, tuple(_diff(resource, found)))
     for key in sorted(facts.applied.keys() - manifest.resources.keys()):
         kind, _, name = key.partition(":")
-        yield Change(Action.REMOVE, Kind(kind), name)
+        if kind != Kind.PACKAGE:  # stays on the device: removing it could take others along
+            yield Change(Action.REMOVE, Kind(kind), name)
+
+
+def _beside(path: str) -> str:
+    """The folder in which an artifact's versions lie side by side."""
+    return path.rpartition("/")[0]
 
 
 def drifted(facts: Facts) -> tuple[str, ...]:

@@ -106,7 +106,10 @@ def duplicates(network: Network, on: date) -> Mapping[PublicKey, tuple[DeviceId,
 
 
 def config(found: Iterable[Peer]) -> str:
-    """For ``wg syncconf``, which leaves peers that stay the same alone. The hub's own key and port are not in it."""
+    """For ``wg syncconf``, which leaves peers that stay the same alone.
+
+    The hub's own ``[Interface]`` must come before it: ``wg`` forgets a key and a port that are not named.
+    """
     return "\n".join(line for peer in found for line in (*_lines(peer), ""))
 
 

@@ -312,6 +312,15 @@ def test_a_missing_package_comes_from_the_manifests_sources_only(machine: Machin
     assert machine.apply([source, {"kind": "package", "name": "ffmpeg", "text": ""}]) == []
 
 
+def test_a_package_that_nobody_wants_any_more_stays(machine: Machine) -> None:
+    machine.apply([file("/etc/x", "x"), {"kind": "package", "name": "ffmpeg", "text": ""}])
+    machine.confirm()
+    assert machine.apply([file("/etc/x", "x")]) == []
+    machine.confirm()
+    assert machine.packages == {"ffmpeg": "1.0-1"}
+    assert set(found(machine)["applied"]) == {"file:/etc/x"}
+
+
 def test_a_package_that_is_not_there_stops_before_anything_else(machine: Machine) -> None:
     error = refused(machine, [file("/etc/x", "x"), {"kind": "package", "name": "unheard-of", "text": ""}])
     assert (error.reason, "unheard-of" in str(error)) == ("package", True)
