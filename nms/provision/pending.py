@@ -111,8 +111,9 @@ def keep(session: Session, one: Announcement, now: datetime) -> None:
     if row is None:
         if (session.scalar(select(func.count()).select_from(PendingRow)) or 0) >= MOST:
             _make_room(session)
-        words = {"model": one.model, "serial": one.serial, "first": now, "last": now, "document": document}
-        session.add(PendingRow(fingerprint=one.fingerprint, **words))
+        added = PendingRow(fingerprint=one.fingerprint, model=one.model, serial=one.serial, first=now, last=now)
+        added.document = document
+        session.add(added)
         return
     row.model, row.serial, row.last, row.document = one.model, one.serial, now, document
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from inventory.load import load
 from inventory.model import Network
 from nms.provision import acl
-from nms.provision.artifacts import LIBRARIES, RECEIVER, ArtifactStore, receiver
+from nms.provision.artifacts import RECEIVER, ArtifactStore, receiver
 from tests.lab.host import Host
 from tests.lab.lab import PUBLIC, Lab
 from tests.lab.town import wheel
@@ -175,9 +174,7 @@ class Province:
         for verb in (["keys"], ["policies"], ["pki", "init"], ["pki", "hub"]):
             self.done(*verb)
         store = ArtifactStore(self.state / "artifacts")
-        bundle, version = receiver(wheel(), [distribution(name) for name in LIBRARIES])
-        store.add(RECEIVER, bundle, version, "receiver.whl")
-        self.bundle = bundle
+        store.add(RECEIVER, wheel(), receiver(wheel()), "receiver.whl")
         key = self.state / "ssh" / "hub"
         key.parent.mkdir(mode=0o700)
         shutil.copy(self.lab.key, key)

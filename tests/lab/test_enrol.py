@@ -14,6 +14,7 @@ from nms.provision.bench import fingerprint_of
 from tests.lab.enrol_kit import ENROLMENT, PUBLIC, Province, papers, until
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.lab.town import wheel
 
 FIRST, SECOND = "23557-L01", "23557-L02"
 ANNOUNCE = "env PYTHONPATH=/opt/loa/receiver.whl python3 -m audio.receiver --announce /etc/loa-receiver/announce.toml"
@@ -122,7 +123,7 @@ def test_it_is_no_other_device(province: Province, speaker: Host) -> None:
 def test_a_device_announces_itself_and_is_bound(province: Province) -> None:
     host = fresh(province, 2, "SN-C")
     (host.disk / "opt/loa").mkdir(parents=True, exist_ok=True)
-    (host.disk / "opt/loa/receiver.whl").write_bytes(province.bundle)
+    (host.disk / "opt/loa/receiver.whl").write_bytes(wheel())
     host.write("/etc/loa-receiver/ca.pem", (province.state / "pki" / "root.pem").read_text())
     host.write("/etc/hosts", f"127.0.0.1 localhost\n{PUBLIC} hub.example\n")
     settings = f'hub = "hub.example:{ENROLMENT}"\nca = "ca.pem"\nkey = "key.pem"\nevery = 1\n'
