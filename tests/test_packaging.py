@@ -90,7 +90,9 @@ def test_both_distributions_have_one_version_and_the_same_command() -> None:
     hub, receiver = project(ROOT)["project"], project(ROOT / "packaging/receiver")["project"]
     assert receiver["scripts"] == {"loa-receiver": hub["scripts"]["loa-receiver"]}
     assert "version" in receiver["dynamic"]
-    assert set(receiver["dependencies"]) <= set(hub["dependencies"])
+    # on a device they may be Debian's, which are older
+    needed, ours = ({d.partition(">=")[0] for d in project["dependencies"]} for project in (receiver, hub))
+    assert needed <= ours
 
 
 def test_a_device_runs_every_module_of_its_wheel_without_the_other_rooms(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Final
 
 from inventory.model import DeviceId
 from nms.monitor.parts import Picture
-from nms.provision.contact import MQTT, SNMP, SSH, Contact, greeting, polled, spoken
+from nms.provision.contact import MQTT, SNMP, SSH, Contact, greeting, polled, running, spoken
 from nms.provision.deployer import Deployer
 from nms.provision.reach import Counting
 from nms.settings import Clock, Settings
@@ -26,12 +26,14 @@ def make_rollouts(
     clock: Clock,
     picture: Picture,
     soon: Callable[[Collection[DeviceId]], None],
-    online: Callable[[], Awaitable[Collection[str]]],
+    online: Callable[[], Awaitable[Mapping[str, str]]],
     store: Store,
 ) -> ApplyService:
-    """``soon`` has devices polled first; ``online``: those whose MQTT session is up."""
+    """``soon`` has devices polled first; ``online``: those whose MQTT session is up, and the
+    version of the program that they say they run."""
     checks = {SSH: greeting(), SNMP: polled(picture, soon), MQTT: spoken(online)}
-    contact = Contact(checks, recent=timedelta(seconds=SWEEPS * settings.snmp_interval))
+    recent = timedelta(seconds=SWEEPS * settings.snmp_interval)
+    contact = Contact(checks, recent=recent, proofs={MQTT: running(online)})
 
     def spent(device: DeviceId) -> tuple[int, int]:
         counts = [p.spent(device) for p in plans.provisioners.values() if isinstance(p, Counting)]

@@ -330,9 +330,9 @@ def _add_playout(
 
 
 def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyService:
-    async def online() -> frozenset[str]:
+    async def online() -> Mapping[str, str]:
         words = await playout.words()
-        return frozenset(device for device, state in (words or {}).items() if state.online)
+        return {device: state.version for device, state in (words or {}).items() if state.online}
 
     def soon(devices: Collection[DeviceId]) -> None:
         if hub.monitor is not None:

@@ -26,6 +26,7 @@ from audio.receiver.held import Held, PolicyRefused
 from audio.receiver.identity import Identity, IdentityRefused
 from audio.receiver.journal import Journal
 from audio.receiver.link import Link
+from audio.receiver.notify import Notifier
 from audio.receiver.player import FileOutput, NullOutput, Player
 from audio.receiver.renewal import Renewal
 from audio.receiver.report import state_topic
@@ -33,6 +34,7 @@ from audio.receiver.sound import warm_up
 from audio.receiver.stage import Stage
 from audio.receiver.status import StatusFile, status_path
 from audio.receiver.trust import topics
+from audio.receiver.version import running
 
 PR_SET_PDEATHSIG = 1
 
@@ -116,7 +118,7 @@ def _play(
         closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
         closing(Cache(folder, config.content, arrived, spoiled, identity)) as cache,
     ):
-        agent = Agent(config.device, time, journal, held, cache, stage, link)
+        agent = Agent(config.device, time, journal, held, cache, stage, link, running())
         will = DeviceState(config.device, online=False, at=time.now())
         link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
         with _renewing(identity, config.content, link):
@@ -136,8 +138,11 @@ def _renewing(identity: Identity | None, base: str, link: Link) -> AbstractConte
 
 def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime, status: StatusFile) -> None:
     """Everything that waits is taken in before the next step, so that the newest documents decide."""
+    notifier = Notifier()
+    notifier.ready()
     while True:
         wake = agent.step()
+        notifier.alive()
         status.keep(agent.playing, agent.status)
         try:
             event = inbox.get(timeout=max(wake - time.now(), 0) / 1000)

@@ -96,6 +96,7 @@ class Agent:
         cache: CacheLike,
         stage: Stage,
         link: LinkLike,
+        version: str = VERSION,
     ) -> None:
         self._device = device
         self._time = time
@@ -104,6 +105,7 @@ class Agent:
         self._cache = cache
         self._stage = stage
         self._link = link
+        self._version = version
         self._reporter = Reporter(device, journal, link)
         self._trials = Trials(device, journal, time)
         self._why: dict[tuple[str, int], str] = {}
@@ -357,7 +359,7 @@ class Agent:
             cached=self._cache.held,
             waiting=len(self._journal.unacknowledged),
             refused=dict(self._held.refused),
-            version=VERSION,
+            version=self._version,
             clock_error=self._time.error,
         )
 

@@ -83,6 +83,24 @@ def _shake_hands(accepting: ssl.SSLContext, files: Files) -> dict[str, Any]:
     return server.getpeercert() or {}
 
 
+class _Judging(ssl.SSLContext):
+    """Asks at each connection whether dates count: without a clock to believe, emergencies must still come through."""
+
+    believed: Callable[[], bool]
+
+    def wrap_socket(self, *given: Any, **more: Any) -> ssl.SSLSocket:
+        self._judge()
+        return super().wrap_socket(*given, **more)
+
+    def wrap_bio(self, *given: Any, **more: Any) -> ssl.SSLObject:
+        self._judge()
+        return super().wrap_bio(*given, **more)
+
+    def _judge(self) -> None:
+        dates = self.verify_flags & ~NO_CHECK_TIME
+        self.verify_flags = dates if self.believed() else dates | NO_CHECK_TIME
+
+
 class Identity:
     """The certificate in use. ``believed`` tells whether the device's clock may judge the hub's certificate."""
 
@@ -115,17 +133,12 @@ class Identity:
 
     def context(self) -> ssl.SSLContext:
         """What a new connection needs: the pinned authority, this certificate, TLS 1.3."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = _Judging(ssl.PROTOCOL_TLS_CLIENT)
+        context.believed = self._believed
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_verify_locations(self._ca)
         context.load_cert_chain(self._files.certificate, self._files.key)
-        self.judge(context)
         return context
-
-    def judge(self, context: ssl.SSLContext) -> None:
-        """Lets dates count only while the clock is believed: without one, emergencies must still come through."""
-        dates = context.verify_flags & ~NO_CHECK_TIME
-        context.verify_flags = dates if self._believed() else dates | NO_CHECK_TIME
 
     def take(self, key: bytes, chain: bytes) -> None:
         """Uses a renewed certificate from the next connection on; it is on the disk when this returns.

@@ -1,4 +1,7 @@
-"""The line to the broker: MQTT 5, a clean start each time, our own jittered reconnection."""
+"""The line to the broker: MQTT 5, a clean start each time, our own jittered reconnection.
+
+Works with paho-mqtt 1.6, which Debian 12 has, and with 2: they differ in how callbacks are asked for and called.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from audio.envelope import MAX_FRAME
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 5.0
 KEEPALIVE = 30
+FAILURE = 0x80
+"""MQTT 5, 2.4: reason codes from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,11 @@ class Link:
     def _make(self) -> mqtt.Client:
         identity = self._identity
         name = identity.client_id if identity else self._device
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+        versions: Any = getattr(mqtt, "CallbackAPIVersion", None)
+        kind = {} if versions is None else {"callback_api_version": versions.VERSION2}
+        client = mqtt.Client(**kind, client_id=name, protocol=mqtt.MQTTv5)
         if identity is not None:
-            context = identity.context()
-            client.tls_set_context(context)
-            client.on_pre_connect = lambda _client, _data: identity.judge(context)
+            client.tls_set_context(identity.context())
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_connect_fail = self._on_connect_fail
@@ -119,7 +123,7 @@ class Link:
         self._client.reconnect_delay_set(pause, pause)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
+        if _failed(reason):
             log.warning("broker %s:%d refuses: %s", *self._broker, reason)
             return
         self._up = True
@@ -131,9 +135,10 @@ class Link:
         log.warning("broker %s:%d cannot be reached", *self._broker)
         self._back_off()
 
-    def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            log.warning("broker lost: %s", reason)
+    def _on_disconnect(self, _client: mqtt.Client, _data: Any, *told: Any) -> None:
+        reason = told[-2]  # flags come before it in paho 2 only, properties after it
+        if _failed(reason):
+            log.warning("broker lost: %s", mqtt.error_string(reason) if isinstance(reason, int) else reason)
         self._back_off()
         if self._up:
             self._up = False
@@ -144,3 +149,8 @@ class Link:
             self._receive(Message(message.topic, bytes(message.payload)))
         else:
             log.warning("%s: %d bytes dropped", message.topic, len(message.payload))
+
+
+def _failed(reason: Any) -> bool:
+    """Of a reason code of MQTT 5, or of an error number of paho's own."""
+    return reason != 0 if isinstance(reason, int) else reason.value >= FAILURE

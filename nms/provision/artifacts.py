@@ -17,22 +17,21 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import Distribution
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 RECEIVER: Final = "receiver"
-"""The receiver's program with the libraries that Debian has too old: one file that a device's Python runs from."""
-LIBRARIES: Final = ("paho-mqtt",)
+"""The receiver's program: its wheel, which a device's Python runs from as it is; its libraries are Debian's."""
+RECEIVER_PATH: Final = "/opt/loa/receiver/"
+"""Where devices keep its versions, each in a file named by the first digits of its SHA-256."""
 PREFIX: Final = "/artifact/"
 """Devices fetch ``<content>/artifact/<sha256>``."""
 
 _INDEX: Final = "index.json"
 _SHA: Final = re.compile(r"[0-9a-f]{64}").fullmatch
-_FIXED: Final = (2024, 1, 1, 0, 0, 0)
-"""One date for every file in an archive, so that the same content has the same bytes."""
+_METADATA: Final = re.compile(r"loa_receiver-[^/]+\.dist-info/METADATA").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,48 +92,18 @@ class ArtifactStore:
         return len(old)
 
 
-def receiver(wheel: bytes, libraries: Iterable[Distribution]) -> tuple[bytes, str]:
-    """The artifact ``RECEIVER`` and its version: the receiver's wheel joined with pure Python libraries.
-
-    The same input gives the same bytes. Raises ValueError for what is no receiver's wheel, or no pure library.
-    """
-    contents: dict[str, bytes] = {}
+def receiver(wheel: bytes) -> str:
+    """The version of the artifact ``RECEIVER``. Raises ValueError for what is no receiver's wheel."""
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-            contents |= {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-    except zipfile.BadZipFile:
+            found = [name for name in archive.namelist() if _METADATA(name)]
+            lines = archive.read(found[0]).decode().splitlines() if found else []
+    except (zipfile.BadZipFile, UnicodeDecodeError):
         raise ValueError("not a wheel") from None
-    version = _version(contents)
-    for library in libraries:
-        contents |= _files(library)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(contents):
-            archive.writestr(zipfile.ZipInfo(name, _FIXED), contents[name], zipfile.ZIP_DEFLATED)
-    return packed.getvalue(), version
-
-
-def _version(contents: Mapping[str, bytes]) -> str:
-    for name, data in contents.items():
-        if re.fullmatch(r"loa_receiver-[^/]+\.dist-info/METADATA", name):
-            for line in data.decode().splitlines():
-                if line.startswith("Version: "):
-                    return line.removeprefix("Version: ")
+    for line in lines:
+        if line.startswith("Version: "):
+            return line.removeprefix("Version: ")
     raise ValueError("not a wheel of loa-receiver")
-
-
-def _files(library: Distribution) -> dict[str, bytes]:
-    """An installed library's modules, with its licence and metadata. Raises ValueError if it is not Python only."""
-    found: dict[str, bytes] = {}
-    for file in library.files or ():
-        path = PurePosixPath(file)
-        if path.suffix in (".so", ".pyd"):
-            raise ValueError(f"{library.name} is not Python only")
-        if ".." not in path.parts and "__pycache__" not in path.parts and path.name not in ("RECORD", "INSTALLER"):
-            found[path.as_posix()] = Path(str(library.locate_file(file))).read_bytes()
-    if not found:
-        raise ValueError(f"{library.name} does not say which files it has")
-    return found
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Final
 
 from inventory.model import DeviceId
 from nms.monitor.parts import Picture
+from nms.provision.artifacts import RECEIVER_PATH
 from nms.provision.reach import Target
+from nms.provision.values import Kind, Manifest
 
 SSH, SNMP, MQTT = "SSH", "SNMP", "MQTT"
 BANNER: Final = b"SSH-"
@@ -31,24 +34,29 @@ Ways = frozenset[str]
 @dataclass(frozen=True, slots=True)
 class Contact:
     """``checks`` by the name of the way. ``pause``: seconds between two looks; ``recent``: how old the contact before a
-    change may be."""
+    change may be. ``proofs``: what a way has to prove after a change instead of the check of its name."""
 
     checks: Mapping[str, Check]
     pause: float = 5.0
     recent: timedelta = timedelta(minutes=5)
+    proofs: Mapping[str, Check] = field(default_factory=dict)
 
     async def ways(self, targets: Sequence[Target], since: datetime) -> Mapping[DeviceId, Ways]:
-        """In which ways each device was in contact after ``since``."""
-        if not targets:
-            return {}
-        names = list(self.checks)
-        seen = await asyncio.gather(*(self.checks[name](targets, since) for name in names))
-        pairs = list(zip(names, seen, strict=True))
-        return {t.device: frozenset(name for name, found in pairs if t.device in found) for t in targets}
+        """In which ways each device was in contact after ``since``, the end of its change."""
+        return await _seen({**self.checks, **self.proofs}, targets, since)
 
     async def before(self, targets: Sequence[Target], now: datetime) -> Mapping[DeviceId, Ways]:
         """In which ways each device is in contact, so that it must be again."""
-        return await self.ways(targets, now - self.recent)
+        return await _seen(self.checks, targets, now - self.recent)
+
+
+async def _seen(checks: Mapping[str, Check], targets: Sequence[Target], since: datetime) -> Mapping[DeviceId, Ways]:
+    if not targets:
+        return {}
+    names = list(checks)
+    seen = await asyncio.gather(*(checks[name](targets, since) for name in names))
+    pairs = list(zip(names, seen, strict=True))
+    return {t.device: frozenset(name for name, found in pairs if t.device in found) for t in targets}
 
 
 def greeting(port: int = 22, seconds: float = ANSWER) -> Check:
@@ -106,3 +114,20 @@ def spoken(online: Callable[[], Awaitable[Collection[str]]]) -> Check:
         return frozenset(t.device for t in targets if t.device in up)
 
     return check
+
+
+def running(versions: Callable[[], Awaitable[Mapping[str, str]]]) -> Check:
+    """By MQTT, and that it is the wanted program that speaks. ``versions``: of the devices whose session is up."""
+
+    async def check(targets: Sequence[Target], since: datetime) -> frozenset[DeviceId]:
+        del since
+        up = await versions()
+        return frozenset(t.device for t in targets if t.device in up and _wants(t.manifest, up[t.device]))
+
+    return check
+
+
+def _wants(manifest: Manifest, version: str) -> bool:
+    """Whether a receiver that tells ``version`` runs from the file that the manifest names, if it names one."""
+    wanted = [r for r in manifest.resources.values() if r.kind is Kind.ARTIFACT and r.name.startswith(RECEIVER_PATH)]
+    return all(version.rpartition("+")[2] == PurePosixPath(one.name).stem for one in wanted)

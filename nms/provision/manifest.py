@@ -5,7 +5,10 @@ Variables are Ansible's (``inventory.ansible``: ``loa_device``, ``loa_kind``, â€
 ``loa_address``, ``loa_host_key``, ``loa_sim`` (its own SIM: number, iccid, operator, apn; None without), ``loa_behind``
 (id and address of the devices behind a modem), ``loa_overlay`` (the tunnel's net), ``loa_hub`` (name, endpoint,
 public_key, address, and what this hub adds), ``loa_root`` (public key of the root of trust), ``loa_policy`` (its signed
-policy, base64; empty without), ``loa_snmp`` (version 2c or 3, user, auth, priv, engine: the device's engine id in hex).
+policy, base64; empty without), ``loa_artifacts`` (SHA-256 by name), ``loa_snmp`` (version 2c or 3, user, auth, priv,
+engine: the device's engine id in hex).
+
+An artifact's path may contain ``{sha}``: the first twelve digits of its SHA-256, so that versions lie side by side.
 
 In secret resources ``secret`` has the inventory's secrets by name, and ``snmp_auth_key`` and ``snmp_priv_key``: the
 keys of SNMPv3 for this device alone, in hex.
@@ -38,6 +41,9 @@ from nms.vault import Secret
 ENGINE: Final = bytes.fromhex("80001f8804")
 """RFC 3411: net-snmp's enterprise number with the first bit set, then 4: the rest is text the administrator chose."""
 
+SHA: Final = "{sha}"
+SHOWN: Final = 12
+"""Digits of an artifact's SHA-256 in its path."""
 _AUTH_NAMES: Final = {AuthProtocol.SHA1: "SHA", AuthProtocol.SHA256: "SHA-256"}
 
 Made = Mapping[DeviceId, Manifest | tuple[Diagnostic, ...]]
@@ -154,9 +160,10 @@ class _Maker:
         constant = self._constant.get(id(spec))
         if constant is not None:
             return constant
-        made = Resource(
-            spec.kind, spec.name, self._text(spec, device, known), spec.attributes, spec.secret, spec.restarts
-        )
+        text, name = self._text(spec, device, known), spec.name
+        if spec.kind is Kind.ARTIFACT:
+            name = name.replace(SHA, text[:SHOWN])
+        made = Resource(spec.kind, name, text, spec.attributes, spec.secret, spec.restarts)
         if not isinstance(spec.text, Text) or self.shared.keys() >= set(spec.text.uses):
             self._constant[id(spec)] = made
         return made
@@ -197,6 +204,7 @@ class _Maker:
         named = {"name": hub.name, "endpoint": hub.endpoint, "public_key": hub.public_key} if hub is not None else {}
         return {
             "loa_hub": _Same({**named, "address": overlay.hub_address(given.octet), **given.hub}),
+            "loa_artifacts": _Same(given.artifacts),
             "loa_overlay": f"{given.octet}.0.0.0/8",
             "loa_root": network.trust.root if network.trust is not None else "",
         }

@@ -29,7 +29,8 @@ options:
     description:
       - For C(check) and C(apply), all resources in the order in which they are made. Each has C(kind) (file, service,
         package, artifact), C(name), C(text), C(attributes) (C(owner:group mode)), C(secret),
-        C(restarts) (units). What was applied before and is no longer listed is removed.
+        C(restarts) (units). What was applied before and is no longer listed is removed,
+        except that of the artifacts of one folder the one that was listed before stays, until the next takes its place.
       - C(text) is a file's content, a service's C(enabled running) or C(disabled stopped), a package's version (empty
         is any) or an artifact's SHA-256. A secret's text is absent here and in I(secrets) instead.
     type: list

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from inventory.model import Device, DeviceId, DeviceKind, Hub, Network, UnitId
 from nms.monitor.snmp.usm import AuthProtocol, PrivProtocol, user
 from nms.provision import acl
 from nms.provision.ansible import AnsibleProvisioner, Around
-from nms.provision.artifacts import LIBRARIES, RECEIVER, ArtifactStore, receiver, serve
+from nms.provision.artifacts import RECEIVER, ArtifactStore, receiver, serve
 from nms.provision.authority import ROOT_PEM, Authority
 from nms.provision.gate import Gate
 from nms.provision.manifest import Given, make
@@ -82,8 +81,7 @@ class Town:
         assert papers.authority.certify_hub(network, OCTET, datetime.now(UTC)) is None
         papers.authority.publish(datetime.now(UTC))
         store = ArtifactStore(folder / "artifacts")
-        bundle, version = receiver(wheel(), [distribution(name) for name in LIBRARIES])
-        store.add(RECEIVER, bundle, version, "receiver.whl")
+        store.add(RECEIVER, wheel(), receiver(wheel()), "receiver.whl")
         roles = read_roles(ROOT / "playbooks")
         assert isinstance(roles, Roles), roles
         town = cls(lab, folder, network, papers, _given(network, folder, papers.authority, store), roles, {})

@@ -7,12 +7,11 @@ import io
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
-from nms.provision.artifacts import LIBRARIES, ArtifactStore, receiver
+from nms.provision.artifacts import ArtifactStore, receiver
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,23 +73,20 @@ def test_a_damaged_index_says_so(store: ArtifactStore, tmp_path: Path) -> None:
 
 
 def test_the_receiver_runs_from_one_file(wheel: bytes, tmp_path: Path) -> None:
-    libraries = [distribution(name) for name in LIBRARIES]
-    made, version = receiver(wheel, libraries)
-    assert (made, version) == receiver(wheel, libraries)
     file = tmp_path / "receiver.whl"
-    file.write_bytes(made)
-    code = "import audio.receiver.snmp as ours, paho.mqtt.client as theirs; print(ours.__file__, theirs.__file__)"
+    file.write_bytes(wheel)
+    code = "import audio.receiver.snmp as ours; print(ours.__file__)"
     command = [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(file)!r}); {code}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert all(path.startswith(str(file)) for path in done.stdout.split())
-    assert version == "0.1.0"
-    assert len(made) < 200_000
+    assert done.stdout.startswith(str(file))
+    assert receiver(wheel) == "0.1.0"
+    assert len(wheel) < 200_000
 
 
 @pytest.mark.parametrize("wrong", [b"", b"PK", b"not a wheel"])
 def test_what_is_no_wheel(wrong: bytes) -> None:
     with pytest.raises(ValueError, match="not a wheel"):
-        receiver(wrong, [])
+        receiver(wrong)
 
 
 def test_another_wheel() -> None:
@@ -98,9 +94,4 @@ def test_another_wheel() -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("x-1.dist-info/METADATA", "Version: 1\n")
     with pytest.raises(ValueError, match="not a wheel of loa-receiver"):
-        receiver(packed.getvalue(), [])
-
-
-def test_a_library_with_machine_code_is_refused(wheel: bytes) -> None:
-    with pytest.raises(ValueError, match="Python only"):
-        receiver(wheel, [distribution("cryptography")])
+        receiver(packed.getvalue())

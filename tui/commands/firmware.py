@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
 from pathlib import Path
 
 import click
@@ -19,7 +18,7 @@ from tui.commands.context import emit_json, existing, fail, session
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def firmware_verb(ctx: click.Context, wheel: str | None, as_json: bool) -> None:
-    from nms.provision.artifacts import LIBRARIES, RECEIVER, ArtifactStore, receiver
+    from nms.provision.artifacts import RECEIVER, ArtifactStore, receiver
     from tui.provisioning import ARTIFACTS
 
     call = session(ctx)
@@ -27,8 +26,8 @@ def firmware_verb(ctx: click.Context, wheel: str | None, as_json: bool) -> None:
     try:
         if wheel is not None:
             path: Path = existing(wheel, call.translate)
-            data, version = receiver(path.read_bytes(), [distribution(name) for name in LIBRARIES])
-            store.add(RECEIVER, data, version, path.name)
+            data = path.read_bytes()
+            store.add(RECEIVER, data, receiver(data), path.name)
         known = store.all().get(RECEIVER)
     except (OSError, ValueError) as error:
         fail(call.translate(N_("the hub's artifacts: {problem}")).format(problem=error))

@@ -13,7 +13,7 @@ from . import guard, services
 from .disk import digest, seen
 from .journal import State
 
-RECEIVER = "/opt/loa/receiver.whl"
+RECEIVER = "artifact:/opt/loa/receiver/"
 TUNNEL_KEY = "/etc/wireguard/loa.key"
 NEXT_KEY = "/etc/wireguard/loa.key.next"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -39,17 +39,18 @@ def observed(state: State, key: str, *, secret: bool = False) -> dict[str, str] 
 
 def facts(state: State, keys: Iterable[str]) -> dict[str, Any]:
     """``found``, ``applied`` and ``host``, as the module documents them."""
-    applied = state.applied()
+    applied = {key: one for key, one in state.applied().items() if not one.get("spare")}
     found = {}
     for key in {**dict.fromkeys(keys), **dict.fromkeys(applied)}:
         one = observed(state, key, secret=bool(applied.get(key, {}).get("secret")))
         if one is not None:
             found[key] = one
-    return {"found": found, "applied": {k: v["digest"] for k, v in applied.items()}, "host": host(state)}
+    return {"found": found, "applied": {k: v["digest"] for k, v in applied.items()}, "host": host(state, applied)}
 
 
-def host(state: State) -> dict[str, str]:
+def host(state: State, applied: Iterable[str] = ()) -> dict[str, str]:
     """What is not known is absent."""
+    programs = [key.partition(":")[2] for key in applied if key.startswith(RECEIVER)]
     told = {
         "model": _text(state.at("/proc/device-tree/model")) or _text(state.at("/sys/class/dmi/id/product_name")),
         "serial": _text(state.at("/proc/device-tree/serial-number"))
@@ -57,7 +58,7 @@ def host(state: State) -> dict[str, str]:
         "os": _os(state),
         "arch": platform.machine(),
         "python": platform.python_version(),
-        "receiver": _receiver(state.at(RECEIVER)),
+        "receiver": _receiver(state.at(programs[0])) if programs else "",
         "wireguard": _public(state.at(TUNNEL_KEY)),
         "wireguard_next": _public(state.at(NEXT_KEY)),
         "ssh_host_key": " ".join(_text(state.at(HOST_KEY)).split()[:2]),
@@ -83,14 +84,15 @@ def _os(state: State) -> str:
 
 
 def _receiver(wheel: Path) -> str:
-    """The version in the wheel's metadata."""
+    """The version in the wheel's metadata, ``+``, and its file's name: as the receiver itself tells it."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             lines = archive.read(metadata).decode(errors="replace").splitlines()
     except (OSError, zipfile.BadZipFile, StopIteration):
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
+    version = next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
+    return f"{version}+{wheel.stem}" if version else ""
 
 
 def _public(key: Path) -> str:

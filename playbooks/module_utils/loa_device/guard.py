@@ -80,16 +80,21 @@ def install(state: State) -> None:
 
 
 def arm(state: State, within: float) -> None:
-    """From now on the device goes back after ``within`` seconds. Raises Refused where systemd will not."""
-    state.write("deadline.json", {"boot": boot_id(), "at": time.monotonic() + within, "within": within})
-    services.run(["systemctl", "--quiet", "stop", f"{EXPIRE}.timer"])
+    """From now on the device goes back after ``within`` seconds. Raises Refused where systemd will not, and OSError.
+
+    An earlier timer stays: when it runs out, it finds a later time, or does what the new one was to do.
+    """
+    at = time.monotonic() + within
     command = ["/usr/bin/python3", str(state.folder / PROGRAM), "expire"]
     # without default dependencies the timer starts before sysinit.target, which waits for the unit that this runs in
     properties = [f"--timer-property={one}" for one in ("AccuracySec=1s", "DefaultDependencies=no")]
-    timer = [f"--unit={EXPIRE}", f"--on-active={within * 1000:.0f}ms", *properties]
+    unit = f"--unit={EXPIRE}-{time.monotonic_ns()}"
+    again = ["--property=Restart=on-failure", "--property=RestartSec=30s"]  # until it has gone back
+    timer = [unit, f"--on-active={within * 1000:.0f}ms", *properties, *again]
     status, text = services.run(["systemd-run", "--quiet", "--collect", "--no-block", *timer, *command])
     if status:
         raise Refused("service", f"no timer to go back with: {text[-200:]}")
+    state.write("deadline.json", {"boot": boot_id(), "at": at, "within": within})
 
 
 def rearm(state: State) -> None:
@@ -98,7 +103,7 @@ def rearm(state: State) -> None:
 
 
 def disarm(state: State) -> None:
-    services.run(["systemctl", "--quiet", "stop", f"{EXPIRE}.timer"])
+    services.run(["systemctl", "--quiet", "stop", f"{EXPIRE}-*.timer"])
     (state.folder / "deadline.json").unlink(missing_ok=True)
 
 

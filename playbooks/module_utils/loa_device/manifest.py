@@ -78,8 +78,11 @@ def differences(state: State, wanted: Mapping[str, Resource]) -> list[Difference
             found.append(Difference("create", one.kind, one.name))
         elif now["digest"] != one.digest and not (one.kind == "package" and not one.text):
             found.append(Difference("change", one.kind, one.name))
+    spares = _spares(state, wanted)
     for key in state.applied():
         kind, _, name = key.partition(":")
+        if key in spares:
+            continue
         # a package that nobody wants any more stays: removing it could take others along, which the link must replace
         if key not in wanted and kind != "package" and observed(state, key) is not None:
             found.append(Difference("remove", kind, name))
@@ -95,7 +98,7 @@ def apply(
     if found and state.phase() == "active":  # the probation of something else ends here, as it would have by itself
         transaction.revert(state)
         found = differences(state, wanted)
-    record = _record(wanted)
+    record = {**_record(wanted), **_spares(state, wanted)}
     if not found and record == state.applied():
         if state.phase() == "active":
             guard.arm(state, within)
@@ -140,6 +143,24 @@ def _record(wanted: Mapping[str, Resource]) -> dict[str, dict[str, Any]]:
     return {
         one.key: {"digest": one.digest, "secret": one.secret, "restarts": list(one.restarts)} for one in wanted.values()
     }
+
+
+def _spares(state: State, wanted: Mapping[str, Resource]) -> dict[str, dict[str, Any]]:
+    """Records of artifacts that stay beside a wanted one of their folder: what was in use before it, to go back to."""
+    applied = state.applied()
+    folders = {_folder(one.key) for one in wanted.values() if one.kind == "artifact"}
+    beside = {key: one for key, one in applied.items() if key not in wanted and _folder(key) in folders}
+    newer = {_folder(key) for key, one in beside.items() if not one.get("spare")}
+    return {
+        key: {**one, "restarts": [], "spare": True}
+        for key, one in beside.items()
+        if not one.get("spare") or _folder(key) not in newer
+    }
+
+
+def _folder(key: str) -> str:
+    """Of an artifact, with its kind: no other resource has the same."""
+    return key.rpartition("/")[0]
 
 
 def _units(state: State, found: Iterable[Difference], wanted: Mapping[str, Resource]) -> list[UnitStep]:

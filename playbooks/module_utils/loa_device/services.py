@@ -15,10 +15,19 @@ STATES = ("enabled running", "enabled stopped", "disabled running", "disabled st
 VERBS = {"enabled": "enable", "disabled": "disable", "masked": "mask"}
 SETTLE = 1.0
 """Seconds that a unit must keep running after its start; one that cannot read its settings ends sooner."""
+PATIENCE = 120.0
+"""Seconds for a unit to start or stop. Some try for ever, wg-quick for a name: they must not hold up the way back."""
 
 
-def run(command: Sequence[str], *, text: str = "", environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Exit status and what was written; 127 when there is no such program."""
+def run(
+    command: Sequence[str],
+    *,
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
+    patience: float | None = None,
+) -> tuple[int, str]:
+    """Exit status and what was written; 127 when there is no such program, 124 when it took longer than ``patience``
+    seconds."""
     env = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
     try:
         done = subprocess.run(
@@ -28,9 +37,12 @@ def run(command: Sequence[str], *, text: str = "", environment: Mapping[str, str
             stderr=subprocess.STDOUT,
             env=env,
             check=False,
+            timeout=patience,
         )
     except FileNotFoundError as error:
         return 127, str(error)
+    except subprocess.TimeoutExpired:
+        return 124, f"not done within {patience:.0f} s"
     return done.returncode, done.stdout.decode(errors="replace").strip()
 
 
@@ -63,7 +75,7 @@ def parsed(text: str, unit: str) -> tuple[str, bool]:
 
 
 def _do(verb: str, unit: str, *, block: bool = True) -> None:
-    status, text = run(["systemctl", "--quiet", *([] if block else ["--no-block"]), verb, unit])
+    status, text = run(["systemctl", "--quiet", *([] if block else ["--no-block"]), verb, unit], patience=PATIENCE)
     if status:
         raise Refused("service", f"{verb} {unit}: {text.splitlines()[0] if text else status}{why(unit)}")
 

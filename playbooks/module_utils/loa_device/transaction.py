@@ -59,11 +59,11 @@ def perform(
     state.step("preparing", "committed")
     try:
         _forward(state, block=True)
+        guard.arm(state, within)
     except (Refused, OSError) as error:
-        _back(state, "committed", block=True)
+        _back(state, state.phase() or "committed", block=True)
         guard.disarm(state)
         raise _gone_back(error) from error
-    guard.arm(state, within)
 
 
 class WentBack(Refused):
