@@ -275,8 +275,7 @@ def test_a_device_that_follows_the_rules_is_never_accused(
     """A device that does exactly what ``what_plays`` says, looked at every four seconds: nothing lasts long enough."""
     items = [item(f"i{s}", NOON + s * MINUTE, 50_000, NOON + (s + 8) * MINUTE * late) for s in starts]
     orders = [
-        order(f"e{i}", NOON + b * MINUTE, NOON + (b + n) * MINUTE, every=40_000)
-        for i, (b, n) in enumerate(emergencies)
+        order(f"e{i}", NOON + b * MINUTE, NOON + (b + n) * MINUTE, every=40_000) for i, (b, n) in enumerate(emergencies)
     ]
     what = held(POLICY, items, orders)
     history: list[Segment] = []
