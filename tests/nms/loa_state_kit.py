@@ -119,8 +119,8 @@ class Machine:
     def _installed(self, unit: str) -> bool:
         return unit in self.system or (self.root / "etc/systemd/system" / unit).is_file()
 
-    def run(self, command: Sequence[str], *, text: str = "", environment: Any = None) -> tuple[int, str]:
-        del text, environment
+    def run(self, command: Sequence[str], **options: Any) -> tuple[int, str]:
+        del options
         self.commands.append(tuple(command))
         program, *words = command
         plain = [w for w in words if not w.startswith("-")]
@@ -152,7 +152,7 @@ class Machine:
     def _systemctl(self, words: Sequence[str]) -> tuple[int, str]:
         verb, *units = words
         for name in units:
-            if name == "loa-state-expire.timer":
+            if name == "loa-state-expire-*.timer":
                 self.timer = None
                 continue
             if not self._installed(name):
