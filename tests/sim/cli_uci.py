@@ -1,9 +1,9 @@
 """A stand-in of an OpenWrt modem: a real shell on a real terminal, in a folder of its own, with a ``uci`` of ours.
 
-The shell is the machine's ``sh`` (Debian's dash; OpenWrt has busybox ash), so quoting, here-documents, jobs that
-outlive the session, and files are real. Paths below ``/etc`` and ``/tmp`` are rewritten into the folder on their way to
-the shell, and back on the way out. ``uci``, ``reload_config``, ``sync`` and ``rc.common`` are the scripts below, made
-after openwrt.org's description, not OpenWrt's code.
+The shell is busybox', as OpenWrt's, where the machine has it, with its line editor; else the machine's ``sh``. So
+quoting, here-documents, jobs that outlive the session, and files are real. Paths below ``/etc`` and ``/tmp`` are
+rewritten into the folder on their way to the shell, and back on the way out. ``uci``, ``reload_config``, ``sync`` and
+``rc.common`` are the scripts below, made after openwrt.org's description, not OpenWrt's code.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ _SHIMS: Final = {
     "mnf_info": "#!/bin/sh\necho 1122334455\n",
 }
 _SLEEP: Final = '#!/bin/sh\nexec /bin/sleep "$(awk "BEGIN {{ print $1 / {haste} }}")"\n'
+_APPLETS: Final = ("sh", "cat", "chmod", "cp", "ln", "mkdir", "mv", "rm")
 _PATHS: Final = re.compile(rb"/(?:etc|tmp)/")
 _SERVICE: Final = '#!/bin/sh\necho "$1" >> "$LOA_SIM/run/snmpd"\n'
 
@@ -85,6 +86,9 @@ class UciBox:
         tree = Path(sys.modules[UciTree.__module__].__file__ or "").resolve()
         for name, text in _SHIMS.items():
             self._program(f"bin/{name}", text.format(python=sys.executable, tree=tree) if name == "uci" else text)
+        busybox = shutil.which("busybox")
+        for applet in _APPLETS if busybox else ():
+            self._program(f"bin/{applet}", f'#!/bin/sh\nexec {busybox} {applet} "$@"\n')
         self._program("bin/sleep", _SLEEP.format(haste=haste))
         self._program("etc/init.d/snmpd", _SERVICE)
         (folder / "etc/rc.common").write_text('. "$1"; "$2"\n')
