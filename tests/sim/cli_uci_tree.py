@@ -192,7 +192,23 @@ class Uci:
             sys.stdout.write(self.tree(package).export(package))
 
 
-def main(folder: Path, verb: str) -> int:
+    def get(self, name: str) -> int:
+        """A value; like the original it ends with 1 where there is none."""
+        package, _, _ = name.partition(".")
+        try:
+            value = self.tree(package).named(package).get(name)
+        except Refused:
+            value = None
+        if value is not None:
+            print(value)
+        return int(value is None)
+
+
+def main(folder: Path, verb: str, *more: str) -> int:
+    if verb == "-q":
+        verb, more = more[0], more[1:]
+    if verb == "get":
+        return Uci(folder).get(*more)
     if verb == "batch":
         return Uci(folder).batch(sys.stdin.read())
     Uci(folder).export()
@@ -200,4 +216,4 @@ def main(folder: Path, verb: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
