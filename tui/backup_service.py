@@ -24,6 +24,7 @@ from nms.provision.drivers import faults
 from nms.provision.drivers.language import Driver, from_backup, missing, possible
 from nms.provision.drivers.provisioner import CliProvisioner
 from nms.provision.plan import printable
+from nms.provision.plan_faults import fault as plan_fault
 from nms.provision.problems import from_json
 from nms.provision.reach import Target, Unreached
 from nms.provision.values import Action, Change, DevicePlan, Kind, Manifest, Outcome, Plan, Result, digest_of
@@ -116,7 +117,7 @@ class BackupService:
             way = self._plans.provisioners.get(family)
             if way is None:
                 for target in some:
-                    yield target.device, apply_fault("PLN319", device=target.device)
+                    yield target.device, plan_fault("PLN209", family=str(family))
             elif isinstance(way, CliProvisioner):
                 async for found in way.export(some):
                     yield found
