@@ -10,9 +10,12 @@ from typing import Final
 from cryptography import x509
 
 from inventory.model import Device, DeviceKind
+from inventory.overlay import encodable
 from nms.provision.values import Facts
 
 RECEIVER: Final = "file:/etc/loa-receiver/receiver.toml"
+NAMES: Final = ("option:system.@system[0].hostname", "option:/system identity name")
+"""Where a modem's name is, in each language."""
 
 _NAMED: Final = re.compile(r"\bloa[ -](receiver|board)\b", re.IGNORECASE)
 _KINDS: Final = {"receiver": DeviceKind.LOUDSPEAKER, "board": DeviceKind.BOARD}
@@ -39,12 +42,13 @@ def misfit(device: Device, host: Mapping[str, str]) -> str:
 
 
 def carried(facts: Facts) -> str:
-    """The id that a receiver plays as; empty for a fresh one."""
-    found = facts.found.get(RECEIVER)
+    """The id that a device has already: what a receiver plays as, or a modem's name; empty for a fresh one."""
+    texts = {key: one.text or "" for key, one in facts.found.items() if key in (RECEIVER, *NAMES)}
     try:
-        return str(tomllib.loads((found.text if found is not None else None) or "").get("device", ""))
+        plays = str(tomllib.loads(texts.pop(RECEIVER, "")).get("device", ""))
     except tomllib.TOMLDecodeError:
-        return ""
+        plays = ""
+    return plays or next((name for name in texts.values() if encodable(name)), "")
 
 
 # --- scripts for a device ---------------------------------------------------------------------------------------------
@@ -73,8 +77,8 @@ if [ -z "$key" ]; then
 set network.loa=interface
 set network.loa.proto=wireguard
 set network.loa.private_key='$key'
+commit network
 END
-    uci commit network
     sync
 fi
 printf '%s\n' "$key" | wg pubkey

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from tests.lab.town import wheel
 from tests.tui.loa_command import ROOT, Answer
 
 MQTT, ENROLMENT, CONTENT, TUNNEL = 8883, 8884, 8443, 51820
+CONNECT: Final = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x04test"
+"""MQTT 5, 3.1: a clean start of a client named ``test``."""
 STATION: Final = "stations/23557-yen-do.yaml"
 NETWORK: Final = """\
 province: "64"
@@ -272,16 +275,29 @@ class Province:
         """The keys that the hub's end of the tunnel takes."""
         return set(self.lab.noc.run(["wg", "show", self.interface, "peers"]).stdout.split())
 
-    def fetched(self, certificate: Path) -> int:
+    def fetched(self, papers: Path) -> int:
         """The content server's answer to these papers."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(self.state / "pki" / "root.pem")
-        context.load_cert_chain(certificate / "certificate.pem", certificate / "key.pem")
         (sha,) = ArtifactStore(self.state / "artifacts").digests().values()
-        link = http.client.HTTPSConnection("10.0.0.1", CONTENT, timeout=60, context=context)
+        link = http.client.HTTPSConnection("10.0.0.1", CONTENT, timeout=60, context=self._context(papers))
         with self.lab.noc.entered(), closing(link):
             link.request("HEAD", f"/artifact/{sha}")
             return link.getresponse().status
+
+    def greeted(self, papers: Path) -> bool:
+        """Whether the broker begins a session with whoever has these papers."""
+        with self.lab.noc.entered(), socket.create_connection(("10.0.0.1", MQTT), 60) as plain:
+            try:
+                with self._context(papers).wrap_socket(plain, server_hostname="10.0.0.1") as tls:
+                    tls.sendall(CONNECT)
+                    return tls.recv(4)[3:4] == b"\0"
+            except (ssl.SSLError, ConnectionError):
+                return False
+
+    def _context(self, papers: Path) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.state / "pki" / "root.pem")
+        context.load_cert_chain(papers / "certificate.pem", papers / "key.pem")
+        return context
 
     def records(self, device: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.done("records", device, "--json"))["records"]

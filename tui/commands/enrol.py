@@ -124,7 +124,8 @@ def replace_verb(
 ) -> None:
     call = session(ctx)
     network = call.network()
-    if _known(call, network, device).serial != serial:
+    known = _known(call, network, device)
+    if host is None or known.serial != serial:  # else an exchange that was begun goes on
         _exchange(call, device, serial, as_json and host is None)
     if host is not None:
         _enrol(call, device, Look(device, host), (user, fingerprint, password), as_json)
