@@ -238,18 +238,13 @@ class ApplyService:
             job = Job(desired.target(wanted), None, desired.network.devices[one.device].serial)
             outcome = await self._deployer.bring_up(one.deployment, job, desired.network.rollout.confirm)
             log.info("%s was deferred, now: %s", one.device, outcome)
+            most, now = desired.network.rollout.limit, self._clock()
+            await self._store.write(lambda s: deployments.limit(s, one, most, now))
 
     async def _take(self, one: Deferral) -> bool:
-        """Whether the device is not in another roll-out, and now in this one."""
+        """Whether the device still waits, is in no other roll-out, and now in this one."""
         now = self._clock()
-
-        def take(session: Session) -> bool:
-            if deployments.busy(session, [one.device]):
-                return False
-            deployments.record(session, one.deployment, [Result(one.device, Outcome.RUNNING)], now)
-            return True
-
-        return await self._store.write(take)
+        return await self._store.write(lambda s: deployments.take(s, one, now))
 
     async def _note(self, one: Deferral, outcome: Outcome, why: Diagnostic) -> None:
         now, results = self._clock(), [Result(one.device, outcome, why)]

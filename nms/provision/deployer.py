@@ -140,7 +140,17 @@ class Deployer:
         await self._note(course, [Result(d, Outcome.DEFERRED, unreached[d]) for d in still])
 
     async def _examine(self, course: Course, jobs: Sequence[Job]) -> Mapping[DeviceId, Diagnostic]:
-        """Those that could not be asked, and why."""
+        """Those that could not be asked, and why. What was not confirmed counts only if it is seen once more."""
+        unreached, new = await self._sorted(course, jobs)
+        problems = await self._confirm(new)
+        gone, still = await self._sorted(course, [job for job in new if problems.get(job.device) is not None])
+        sure = [job for job in new if problems.get(job.device) is None]
+        applied = [Result(job.device, Outcome.APPLIED, problems.get(job.device)) for job in (*sure, *still)]
+        await self._note(course, applied)
+        return {**unreached, **{d: problems[d] or why for d, why in gone.items()}}
+
+    async def _sorted(self, course: Course, jobs: Sequence[Job]) -> tuple[dict[DeviceId, Diagnostic], list[Job]]:
+        """Those that could not be asked, and those that are as wanted; of the others it is known what they are."""
         unreached: dict[DeviceId, Diagnostic] = {}
         new: list[Job] = []
         async for job, answer in self._facts(jobs):

@@ -1,7 +1,8 @@
 """What was rolled out, by whom, and what became of every device: rows that are written before anything is done.
 
 A device is in one roll-out at a time that is under way. One that was interrupted holds nobody: it takes its devices
-again when it goes on. What could not be reached is deferred until it returns or a later roll-out has dealt with it.
+again when it goes on. What could not be reached is deferred until it returns or a later roll-out has dealt with it, if
+the roll-out went through: a change that others were not spared reaches nobody later.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nms.i18n import VIETNAM
 from nms.journal import EventKind, append, new_id
 from nms.provision.apply_faults import fault
 from nms.provision.problems import from_json, to_json
-from nms.provision.rollout import OPEN
+from nms.provision.rollout import HARMED, OPEN
 from nms.provision.values import Outcome, Result
 from nms.store import DeploymentDeviceRow, DeploymentRow
 
@@ -127,15 +128,34 @@ def record(session: Session, number: str, results: Iterable[Result], now: dateti
 
 
 def finish(session: Session, number: str, state: State, reason: Diagnostic | None, now: datetime) -> None:
-    """The roll-out is no longer under way. One that was stopped leaves the rest untouched."""
+    """The roll-out is no longer under way. One that was stopped leaves the rest untouched, the deferred too."""
     row = session.get_one(DeploymentRow, number)
     if state is State.STOPPED:
-        for one in session.scalars(_devices(number).where(DeploymentDeviceRow.outcome.in_(OPEN))):
-            one.outcome, one.at = Outcome.UNTOUCHED, now
+        for one in session.scalars(_devices(number).where(DeploymentDeviceRow.outcome.in_((*OPEN, Outcome.DEFERRED)))):
+            one.outcome, one.at, one.detail = Outcome.UNTOUCHED, now, {}
     session.flush()
     counts = _counts(session, number)
     append(session, now, EventKind.DEPLOY_FINISHED, number, from_=row.state, to=state, data={"outcomes": counts})
     row.state, row.ended, row.reason = state, now, to_json(reason) if reason is not None else {}
+
+
+def limit(session: Session, one: Deferral, most: int, now: datetime) -> None:
+    """Stops a roll-out that has gone through when the device that was brought up last is one too many to be harmed."""
+    counts = _counts(session, one.deployment)
+    harmed = sum(counts.get(outcome, 0) for outcome in HARMED)
+    if harmed > most:
+        wave = session.get_one(DeploymentDeviceRow, (one.deployment, one.device)).wave + 1
+        reason = fault("PLN320", wave=wave, count=harmed, limit=most, rollout=one.deployment)
+        finish(session, one.deployment, State.STOPPED, reason, now)
+
+
+def take(session: Session, one: Deferral, now: datetime) -> bool:
+    """Whether the deferred device is still wanted and nobody else's, and is being brought up from now on."""
+    row = session.get_one(DeploymentDeviceRow, (one.deployment, one.device))
+    if row.outcome != Outcome.DEFERRED or busy(session, [one.device]):
+        return False
+    record(session, one.deployment, [Result(one.device, Outcome.RUNNING)], now)
+    return True
 
 
 def interrupt(session: Session, now: datetime) -> tuple[str, ...]:
@@ -185,7 +205,7 @@ class Deferral:
 
 
 def deferred(session: Session) -> tuple[Deferral, ...]:
-    """Devices whose latest roll-out put them off."""
+    """Devices whose latest roll-out put them off, and has gone through otherwise."""
     newest = (
         select(DeploymentDeviceRow.device, func.max(DeploymentDeviceRow.deployment).label("newest"))
         .group_by(DeploymentDeviceRow.device)
@@ -198,7 +218,7 @@ def deferred(session: Session) -> tuple[Deferral, ...]:
             (DeploymentDeviceRow.device == newest.c.device) & (DeploymentDeviceRow.deployment == newest.c.newest),
         )
         .join(DeploymentRow, DeploymentRow.id == DeploymentDeviceRow.deployment)
-        .where(DeploymentDeviceRow.outcome == Outcome.DEFERRED, DeploymentRow.state != State.RUNNING)
+        .where(DeploymentDeviceRow.outcome == Outcome.DEFERRED, DeploymentRow.state == State.DONE)
         .order_by(DeploymentDeviceRow.at)
     )
     return tuple(Deferral(row.deployment, DeviceId(row.device), row.at) for row in rows)

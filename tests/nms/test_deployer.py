@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from nms.journal import recent
 from nms.provision import deployments, facts
 from nms.provision.apply_faults import fault
 from nms.provision.deployments import State
+from nms.provision.reach import Target
 from nms.provision.values import Outcome, Result
 from nms.store import Store
 from tests.nms.modem_fleet import NEW, OLD, ROOT, fleet, states
@@ -90,6 +92,45 @@ async def test_who_cannot_be_reached_is_deferred_and_brought_up_when_back(store:
         assert await desk.deployer().bring_up(number, replace(job(devices[1]), known=None), 3.0) is Outcome.APPLIED
         assert set(states(folder).values()) == {NEW}
         assert store.read_sync(deployments.deferred) == ()
+
+
+async def test_a_rollout_that_stopped_leaves_those_it_put_off_as_they_are(store: Store) -> None:
+    """They would get, without anybody looking on, what has just harmed others."""
+    devices = fleet_of(3)
+    with fleet(devices, devices[1:2]) as folder:
+        desk = Desk(store, folder)
+        number = desk.begin(devices, Rollout(canary=2, waves=(10,)))
+        (folder / f"{devices[0]}.sock").rename(folder / "away")
+        assert await desk.run(number) is State.STOPPED
+        assert desk.outcomes(number) == {"restored": devices[1:2], "untouched": [devices[0], devices[2]]}
+        assert store.read_sync(deployments.deferred) == ()
+
+
+@pytest.mark.parametrize("state", [State.PAUSED, State.INTERRUPTED])
+def test_nobody_is_brought_up_before_the_rollout_is_through(store: Store, tmp_path: Path, state: State) -> None:
+    (device,) = fleet_of(1)
+    number = Desk(store, tmp_path).begin([device], TEN)
+    store.write_sync(lambda s: deployments.record(s, number, [Result(device, Outcome.DEFERRED)], now()))
+    store.write_sync(lambda s: deployments.finish(s, number, state, None, now()))
+    assert store.read_sync(deployments.deferred) == ()
+
+
+async def test_a_change_that_could_not_be_confirmed_after_a_restart_is_not_called_applied(store: Store) -> None:
+    devices = fleet_of(1)
+    with fleet(devices) as folder:
+        desk = Desk(store, folder)
+        number = desk.begin(devices, TEN)
+        desk.modems.confirm = partial(gone_when_confirmed, folder / f"{devices[0]}.sock")  # type: ignore[method-assign]
+        (folder / f"{devices[0]}.apn").write_text(NEW)
+        store.write_sync(lambda s: deployments.record(s, number, [Result(devices[0], Outcome.RUNNING)], now()))
+        assert await desk.run(number) is State.DONE
+        (one,) = desk.read(number).devices
+        assert one.result.outcome is Outcome.DEFERRED
+
+
+async def gone_when_confirmed(socket: Path, targets: Sequence[Target]) -> dict[DeviceId, Diagnostic | None]:
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
+    return {t.device: fault("PLN308", device=t.device, reason="-") for t in targets}
 
 
 async def test_who_was_changed_by_hand_since_the_plan_is_left_as_he_is(store: Store) -> None:

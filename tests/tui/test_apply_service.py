@@ -26,7 +26,7 @@ from nms.store import Store
 from tests.nms.modem_fleet import NEW, OLD, Modems, fleet, states
 from tests.nms.rollout_hub import fleet_of
 from tests.tui.rollout_town import Town
-from tui.apply_methods import Apply, Named, TreatedRow
+from tui.apply_methods import Apply, Last, Named, TreatedRow
 from tui.apply_service import ApplyService
 from tui.desired import Source
 from tui.hub import Caller
@@ -109,6 +109,18 @@ def away(tmp_path: Path) -> object:
         yield Hub(place, store)
 
 
+@pytest.fixture
+def both_away(tmp_path: Path) -> object:
+    """Three modems; the last two are away during the roll-out, and their new access point gives no connection."""
+    devices = fleet_of(3)
+    with fleet(devices, devices[1:]) as folder, Store.open(tmp_path / "state" / "loa.db") as store:
+        for device in devices[1:]:
+            (folder / f"{device}.sock").rename(folder / f"{device}.away")
+        place = Town(tmp_path, folder, devices)
+        place.want()
+        yield Hub(place, store)
+
+
 def back(hub: Hub) -> DeviceId:
     device = hub.place.devices[1]
     (hub.place.fleet / "away").rename(hub.place.fleet / f"{device}.sock")
@@ -159,3 +171,17 @@ async def test_one_that_is_in_use_no_more_is_left_alone(away: Hub) -> None:
     assert row.detail is not None
     assert row.detail.code == "PLN322"
     assert states(away.place.fleet)[device] == OLD
+
+
+async def test_the_limit_holds_for_those_that_return_later(both_away: Hub) -> None:
+    number = await both_away.apply()
+    away = both_away.place.devices[1:]
+    for device in away:
+        (both_away.place.fleet / f"{device}.away").rename(both_away.place.fleet / f"{device}.sock")
+        both_away.seen(device, State.UP)
+    async with both_away.serving():
+        rows = [await both_away.becomes(number, d, o) for d, o in zip(away, ("restored", "untouched"), strict=True)]
+    assert rows[1].sent == 0
+    assert states(both_away.place.fleet)[away[1]] == OLD
+    (last,) = (await both_away.rollouts.rollouts(both_away.lan, Last(1))).rollouts
+    assert (last.state, last.reason.code if last.reason else "") == ("stopped", "PLN320")
