@@ -59,6 +59,11 @@ class Announcer:
     every: float = EVERY
     root: Path = Path("/")
 
+    @property
+    def enrolled(self) -> bool:
+        """Whether the receiver's settings are beside the key by now."""
+        return self.key.with_name("receiver.toml").exists()
+
 
 def load(path: Path) -> Announcer | tuple[Problem, ...]:
     """The factory's settings, or what is wrong with them."""
@@ -179,13 +184,12 @@ def tell(announcer: Announcer, fingerprint: str) -> None:
 
 
 def announce(announcer: Announcer, ending: threading.Event) -> None:
-    """Announces until ``ending``. Raises OSError or ValueError where there can be no key."""
+    """Announces until ``ending``, or until the device is enrolled. Raises OSError or ValueError without a key."""
     fingerprint = device_key(announcer.key)
     log.info("waiting to be enrolled; key fingerprint: %s", grouped(fingerprint))
-    while True:
+    while not (announcer.enrolled or ending.is_set()):
         try:
             tell(announcer, fingerprint)
         except (OSError, ValueError) as error:
             log.warning("not announced: %s; next try in %.0f s", error, announcer.every)
-        if ending.wait(announcer.every):
-            return
+        ending.wait(announcer.every)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.receiver.announce import Announcer, announcement, device_key, grouped, load
+from audio.receiver.announce import Announcer, announce, announcement, device_key, grouped, load
 from inventory.model import Device, DeviceId, DeviceKind, UnitId
 from nms.provision import exchange, fresh, pending, pki, site
 from nms.provision.bench import Place, SshDoor, fingerprint_of
@@ -67,6 +68,11 @@ def test_what_a_device_announces_is_what_the_hub_reads(tmp_path: Path) -> None:
     assert found is not None
     assert found.host_key == fingerprint_of("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== root@x")
     assert pending.plain(grouped(fingerprint)) == fingerprint
+
+
+def test_an_enrolled_device_announces_itself_no_more(tmp_path: Path) -> None:
+    (tmp_path / "receiver.toml").touch()
+    announce(Announcer("192.0.2.1", 8884, tmp_path / "none", tmp_path / "key.pem"), threading.Event())
 
 
 @pytest.mark.parametrize(
