@@ -162,15 +162,15 @@ class Deployer:
                 lost = course.outcomes.get(job.device) is Outcome.LOST
                 back = Result(job.device, Outcome.RESTORED, fault("PLN311", device=job.device))
                 await self._note(course, [back if lost else Result(job.device, Outcome.WAITING)])
-        problems = await self._confirm(new)
-        await self._note(course, [Result(job.device, Outcome.APPLIED, problems.get(job.device)) for job in new])
-        return unreached
+        return unreached, new
 
     async def _wave(self, course: Course, devices: Sequence[DeviceId]) -> None:
         found = {d: course.jobs.get(d) or fault("PLN325", device=d) for d in devices}
         left = [(d, why) for d, why in found.items() if isinstance(why, Diagnostic)]
         await self._note(course, [Result(d, Outcome.UNTOUCHED, why) for d, why in left])
         jobs = [job for job in found.values() if isinstance(job, Job)]
+        for job in jobs:
+            self._spent(job.device)  # what it cost until now was for plans and enrolment
         await self._note(course, [Result(job.device, Outcome.RUNNING) for job in jobs])
         had = await self._contact.before([job.target for job in jobs], self._clock())
         ready = await self._ready(course, jobs)
