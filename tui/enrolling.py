@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from audio.broker import Broker
+from audio.desk import Refusals
 from audio.documents import DeviceState, Result
 from audio.playout import Playout
 from audio.trials import Tried
@@ -82,7 +83,13 @@ def session(words: Callable[[], Awaitable[Mapping[str, DeviceState] | None]]) ->
     return proof
 
 
-def sound(playout: Playout) -> Trial:
+class Tries(Protocol):
+    """Who orders a device to try itself out: ``Playout``."""
+
+    async def test_tone(self, person: Person, device: str, silent: bool) -> Tried | Refusals: ...
+
+
+def sound(playout: Tries) -> Trial:
     """The device's own test tone; where it refuses that because of the hour, its silent check."""
 
     async def tried(device: Device, person: Person) -> Tone:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import difflib
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from audio.desk import Refusals
+from audio.documents import Result, TrialKind
+from audio.trials import Tried
+from inventory.model import Device, DeviceId, DeviceKind, Person, PersonId, Role, UnitId
 from nms.provision import pending
 from nms.provision.pending import Announcement
+from nms.provision.site import Tone
 from tests.tui.enrol_town import MODEM, Town, now, town
 from tests.tui.loa_command import Shell
+from tui.enrolling import sound
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("wg") is None, reason="no wg here")]
 KEY = "5e" * 32
@@ -134,3 +141,40 @@ def test_who_announced_himself_is_listed_and_bound_by_his_key(ford: Town, shell:
         answer = ford.loa(shell, "bind", fingerprint, MODEM)
         assert (answer.code, code in answer.err) == (1, True), answer.err
     assert ford.modem.logins == 0
+
+
+@dataclass
+class Orders:
+    """A hub's orders of trials, answered as devices answer them: by day, in quiet hours, without a clock."""
+
+    answers: dict[bool, Tried | Refusals]
+    asked: list[bool] = field(default_factory=list)
+
+    async def test_tone(self, person: Person, device: str, silent: bool) -> Tried | Refusals:
+        self.asked.append(silent)
+        return self.answers[silent]
+
+
+def tried(kind: TrialKind, result: Result) -> Tried:
+    return Tried("23557-L01", kind, result, "")
+
+
+@pytest.mark.parametrize(
+    ("tone", "check", "proven", "asked"),
+    [
+        (Result.PLAYED, Result.CHECKED, Tone.HEARD, [False]),
+        (Result.REFUSED, Result.CHECKED, Tone.SILENT, [False, True]),
+        (Result.REFUSED, Result.REFUSED, Tone.NONE, [False, True]),
+        (Result.MISSED, Result.CHECKED, Tone.NONE, [False]),
+    ],
+)
+async def test_in_quiet_hours_the_sound_is_checked_in_silence(
+    tone: Result, check: Result, proven: Tone, asked: list[bool]
+) -> None:
+    device = Device(DeviceId("23557-L01"), DeviceKind.LOUDSPEAKER, UnitId("23557"), None, "loa-receiver", now().date())
+    person = Person(PersonId("lan"), "Lan", "lan", (Role.TECHNICIAN,), UnitId("64"))
+    orders = Orders({False: tried(TrialKind.TONE, tone), True: tried(TrialKind.CHECK, check)})
+    assert await sound(orders)(device, person) is proven
+    assert orders.asked == asked
+    nobody = Orders({False: ()})
+    assert await sound(nobody)(device, person) is Tone.NONE
