@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -11,11 +12,18 @@ from typing import Any, Final
 from inventory.diagnostics import Diagnostic
 from nms.provision.apply_faults import fault
 from nms.provision.reach import Target, Unreached
-from nms.provision.values import Facts, Observed, Outcome, Result
+from nms.provision.values import Facts, Kind, Observed, Outcome, Result
 
 MODULE: Final = "loa_state"
 REASON: Final = 300
 """Characters of a device's own words that are kept."""
+MOST: Final = 2000
+"""Resources of one device, and words about it."""
+MOST_TEXT: Final = 64 * 1024
+"""Characters of one resource, as many as devices send."""
+_KINDS: Final = frozenset(Kind)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}").fullmatch
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _BEFORE: Final = frozenset({"PLN300", "PLN301", "PLN302", "PLN303", "PLN304"})
 """What kept a device from being changed at all: it is as it was, and may be tried again."""
 _NO_PYTHON: Final = re.compile(r"python3?: (?:command )?not found|python3?: No such file|python3: not executable")
@@ -46,7 +54,8 @@ class Told:
 
 def told(event: Mapping[str, Any]) -> Told | None:
     """What an event says that decides about its device; None if nothing does."""
-    answer = event.get("res") or {}
+    said = event.get("res")
+    answer = said if isinstance(said, Mapping) else {}
     if event["event"] == "runner_on_unreachable":
         return Told(Outcome.LOST, reason=_last(str(answer.get("msg", ""))))
     ours = str(event.get("task_action", "")).rpartition(".")[2] == MODULE
@@ -59,22 +68,55 @@ def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:
     problem = _problem(target, what)
     if problem is not None:
         return Unreached(target.device, problem)
-    told_of = what.answer.get("facts")
-    if not isinstance(told_of, Mapping):
-        return Unreached(target.device, fault("PLN326", device=target.device, reason="facts"))
-    return _facts(target, told_of, now)
+    try:
+        return _facts(target, what.answer.get("facts"), now)
+    except _Unfit as unfit:
+        return Unreached(target.device, fault("PLN326", device=target.device, reason=unfit))
 
 
-def _facts(target: Target, told_of: Mapping[str, Any], now: datetime) -> Facts:
-    found = {str(key): _observed(target, str(key), one) for key, one in told_of.get("found", {}).items()}
-    return Facts(target.device, now, found, _texts(told_of.get("applied")), _texts(told_of.get("host")))
+class _Unfit(ValueError):
+    """The part of an answer that is none."""
 
 
-def _observed(target: Target, key: str, told_of: Mapping[str, Any]) -> Observed:
+def _facts(target: Target, told_of: Any, now: datetime) -> Facts:
+    """Whoever has the device in his hands says what he likes: it is his, and must fit. Raises _Unfit."""
+    given = _mapping(told_of, "facts")
+    found = {_key(key): _observed(target, key, one) for key, one in _mapping(given.get("found", {}), "found").items()}
+    applied = {_key(k): _digest(one) for k, one in _mapping(given.get("applied", {}), "applied").items()}
+    host = {_last(str(k), REASON): _last(str(v), REASON) for k, v in _mapping(given.get("host", {}), "host").items()}
+    return Facts(target.device, now, found, applied, host)
+
+
+def _mapping(raw: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(raw, Mapping) or len(raw) > MOST:
+        raise _Unfit(name)
+    return raw
+
+
+def _key(raw: str) -> str:
+    kind, _, name = raw.partition(":")
+    if kind not in _KINDS or not name.isprintable() or len(raw) > REASON:
+        raise _Unfit(_last(raw, 80))
+    return raw
+
+
+def _digest(raw: Any) -> str:
+    if not isinstance(raw, str) or _SHA256(raw) is None:
+        raise _Unfit("digest")
+    return raw
+
+
+def _observed(target: Target, key: str, raw: Any) -> Observed:
     """A device that Loa has never changed does not know which of its files are secret; their texts end here."""
-    wanted, text = target.manifest.resources.get(key), told_of.get("text")
-    hidden = text is None or (wanted is not None and wanted.secret)
-    return Observed(str(told_of["digest"]), None if hidden else str(text))
+    told_of, wanted = _mapping(raw, _last(key, 80)), target.manifest.resources.get(key)
+    text = told_of.get("text")
+    told_text = isinstance(text, str) and not (wanted is not None and wanted.secret) and _keepable(text)
+    return Observed(_digest(told_of.get("digest")), text if told_text else None)
+
+
+def _keepable(text: str) -> bool:
+    """Whether every database takes it."""
+    return len(text) <= MOST_TEXT and _NO_TEXT.search(text) is None
 
 
 def change_result(target: Target, what: Told, now: datetime) -> Result:
@@ -83,8 +125,9 @@ def change_result(target: Target, what: Told, now: datetime) -> Result:
     LOST means that nobody knows: the connection ended meanwhile.
     """
     problem = _problem(target, what)
-    told_of = what.answer.get("facts")
-    facts = _facts(target, told_of, now) if isinstance(told_of, Mapping) else None
+    facts = None
+    with suppress(_Unfit):
+        facts = _facts(target, what.answer.get("facts"), now)
     outcome = what.outcome
     if problem is None and not what.answer.get("changed"):
         outcome = Outcome.UNCHANGED
@@ -152,7 +195,3 @@ def _last(text: str, most: int = 4 * REASON) -> str:
     """One line, without control characters: a device's words go to a terminal."""
     clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return _PREFIX.sub("", clean)[:most]
-
-
-def _texts(raw: Any) -> Mapping[str, str]:
-    return {str(k): str(v) for k, v in raw.items()} if isinstance(raw, Mapping) else {}
