@@ -10,10 +10,6 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from audio.receiver.identity import Identity, IdentityRefused
 
 log = logging.getLogger(__name__)
@@ -31,6 +27,10 @@ class RenewalError(Exception):
 
 def make_request(device: str) -> tuple[bytes, bytes]:
     """A new private key and a request (PKCS 10) to certify it, both PEM; the key has not left this process."""
+    from cryptography import x509  # here: 4 MB that are needed once in two months
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, device)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())

@@ -6,23 +6,17 @@ import array
 import functools
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import av
+from audio.receiver import opus
 
-RATE = 48_000
+RATE = opus.RATE
 PER_MS = RATE // 1000
 BLOCK = 20 * PER_MS
 """Samples in 20 ms."""
-SEEK_FROM = 10 * RATE
-"""Offsets up to this are decoded and discarded; past it the file is sought."""
-PREROLL = RATE
-"""Decoded and discarded after a seek: Opus needs 80 ms to sound as if it had been decoded from the start."""
-
 LOW, HIGH = 600, 1200
 """The siren's two tones in Hz; it glides from one to the other and back in two seconds."""
 SIREN_LEVEL = 0.5
@@ -59,13 +53,11 @@ class Tone:
 
 def tone(ms: int) -> bytes:
     """1 kHz at full volume, that fades in and out."""
-    wave = [TONE_LEVEL * 32767 * math.sin(2 * math.pi * TONE_HZ * n / RATE) for n in range(ms * PER_MS)]
-    fade = min(FADE, len(wave) // 2)
-    for n in range(fade):
-        gain = (1 - math.cos(math.pi * n / fade)) / 2
-        wave[n] *= gain
-        wave[-1 - n] *= gain
-    return array.array("h", map(round, wave)).tobytes()
+    size = ms * PER_MS
+    fade = min(FADE, size // 2)
+    gains = ((1 - math.cos(math.pi * min(n, size - 1 - n, fade) / fade)) / 2 if fade else 1.0 for n in range(size))
+    peak, turn = TONE_LEVEL * 32767, 2 * math.pi * TONE_HZ / RATE
+    return array.array("h", (round(peak * gain * math.sin(turn * n)) for n, gain in enumerate(gains))).tobytes()
 
 
 def siren(ms: int) -> bytes:
@@ -80,17 +72,16 @@ def _siren_period() -> bytes:
     """One glide up and down; the phase closes on itself (1800 whole waves), so that periods join without a click."""
     half = RATE
     slope = (HIGH - LOW) / 2 / half**2
-    up = [LOW * n / half + slope * n * n for n in range(half)]
-    down = [(LOW + HIGH) / 2 + HIGH * n / half - slope * n * n for n in range(half)]
+    up = (LOW * n / half + slope * n * n for n in range(half))
+    down = ((LOW + HIGH) / 2 + HIGH * n / half - slope * n * n for n in range(half))
     peak = SIREN_LEVEL * 32767
     return array.array("h", (round(peak * math.sin(2 * math.pi * wave)) for wave in chain(up, down))).tobytes()
 
 
 def warm_up() -> None:
     """Does now what the first sound would otherwise wait for."""
-    import av  # here: 50 ms and 10 MB that the start does not wait for
-
-    av.codec.Codec("opus", "r")
+    with suppress(opus.OpusError):  # the first sound says so
+        opus.library()
     _siren_period()
 
 
@@ -137,33 +128,11 @@ def _exactly(size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def decode(path: Path, start: int) -> Iterator[bytes]:
     """The sound of ``path`` from sample ``start`` (of 48 kHz) on. Raises SoundError where there is none."""
-    import av
-
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise SoundError(f"{path.name}: no audio")
-            yield from _decoded(container, start)
-    except (av.FFmpegError, OSError) as error:
+        with path.open("rb") as file:
+            yield from opus.decode(file, start)
+    except (opus.OpusError, OSError) as error:
         raise SoundError(f"{path.name}: {error}") from None
-
-
-def _decoded(container: av.container.InputContainer, start: int) -> Iterator[bytes]:
-    import av
-
-    stream = container.streams.audio[0]
-    if start > SEEK_FROM:
-        container.seek(int((start - PREROLL) / RATE * 1_000_000))
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    skip: int | None = None
-    for frame in chain(container.decode(stream), (None,)):
-        if skip is None:
-            skip = start - round((frame.time or 0) * RATE) if frame is not None and start > SEEK_FROM else start
-        for out in resampler.resample(frame):
-            sound = bytes(out.planes[0])[skip * 2 : out.samples * 2]
-            skip = max(skip - out.samples, 0)
-            if sound:
-                yield sound
 
 
 def _quieter(block: bytes, volume: int) -> bytes:

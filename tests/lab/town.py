@@ -17,6 +17,7 @@ from aiohttp import web
 
 from audio import trust
 from audio.admission import guard
+from audio.library import Library, content_app
 from audio.receiver.renewal import make_request
 from inventory import overlay
 from inventory.diagnostics import Diagnostic
@@ -71,6 +72,7 @@ class Town:
     given: Given
     roles: Roles
     hosts: dict[str, Host]
+    store: ArtifactStore
 
     @classmethod
     def of(cls, lab: Lab, folder: Path, hosts: Sequence[Host], hub: Hub = HUB) -> Town:
@@ -84,7 +86,7 @@ class Town:
         store.add(RECEIVER, wheel(), receiver(wheel()), "receiver.whl")
         roles = read_roles(ROOT / "playbooks")
         assert isinstance(roles, Roles), roles
-        town = cls(lab, folder, network, papers, _given(network, folder, papers.authority, store), roles, {})
+        town = cls(lab, folder, network, papers, _given(network, folder, papers.authority, store), roles, {}, store)
         town.hosts = {host.name: host for host in hosts}
         town._serve(papers.authority, store)
         return town
@@ -138,7 +140,7 @@ class Town:
             return asyncio.run(run())
 
     def _serve(self, authority: Authority, store: ArtifactStore) -> None:
-        """The content server's artifacts, to who shows a certificate, until this process ends."""
+        """The content server, to who shows a certificate, until this process ends."""
         import ssl
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -149,7 +151,7 @@ class Town:
         ready = threading.Event()
 
         async def site() -> None:
-            application = web.Application()
+            application = content_app(Library(self.folder / "content"))
             guard(application, Gate(authority.broker / acl.REVOKED))
             serve(application, store)
             runner = web.AppRunner(application)
