@@ -69,10 +69,14 @@ def changes_of(manifest: Manifest, facts: Facts) -> Iterator[Change]:
         if found is None or not _is(resource, found):
             action = _action(key, found, facts)
             yield Change(action, resource.kind, resource.name, tuple(_diff(resource, found)))
+    versions = {_beside(one.name) for one in manifest.resources.values() if one.kind is Kind.ARTIFACT}
     for key in sorted(facts.applied.keys() - manifest.resources.keys()):
         kind, _, name = key.partition(":")
-        if kind != Kind.PACKAGE:  # stays on the device: removing it could take others along
-            yield Change(Action.REMOVE, Kind(kind), name)
+        if kind == Kind.PACKAGE:  # stays on the device: removing it could take others along
+            continue
+        if kind == Kind.ARTIFACT and _beside(name) in versions:  # the device keeps the version before, to go back to
+            continue
+        yield Change(Action.REMOVE, Kind(kind), name)
 
 
 def _beside(path: str) -> str:
