@@ -19,6 +19,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +43,9 @@ PREFIX: Final = "loa-run-"
 ERRORS: Final = "errors"
 SOURCES: Final = Path(__file__).resolve().parents[2]
 RUN: Final = 900.0
-"""Seconds for a run beside the time its devices may take: large packages over a weak link."""
+"""Seconds for a device beside its probation: large packages over a weak link."""
 PLAYBOOKS: Final = {DeviceKind.LOUDSPEAKER: "loudspeaker.yml", DeviceKind.BOARD: "board.yml"}
+CHANGES: Final = frozenset(PLAYBOOKS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Around:
     port: int = 22
     forks: int = 10
     seconds: float = RUN
+
+    def patience(self, devices: int, within: float) -> float:
+        """Seconds for a run with so many devices: each of its turns may take as long as one device."""
+        return ceil(devices / self.forks) * (self.seconds + within)
 
 
 class AnsibleProvisioner:
@@ -113,11 +119,13 @@ class AnsibleProvisioner:
         left = {t.device: t for t in targets}
         said = ""
         async with _folder() as folder:
-            _prepare(folder, self._around, targets, self._kind, plays, keep=keep, within=within)
+            prepared = partial(_prepare, folder, self._around, targets, self._kind, plays)
+            await asyncio.to_thread(prepared, keep=keep, within=within)
+            seconds = self._around.patience(len(targets), within)
             counted = partial(_counted, folder)
             async with _process(folder) as process:
                 try:
-                    async with asyncio.timeout(self._around.seconds + within):
+                    async with asyncio.timeout(seconds):
                         async for event in _events(process):
                             said = event.get("said", "") or said
                             target = left.get(DeviceId(str(event.get("host"))))
@@ -125,7 +133,6 @@ class AnsibleProvisioner:
                                 del left[target.device]
                                 yield target, counted(target, what)
                 except TimeoutError:
-                    seconds = self._around.seconds + within
                     for target in left.values():
                         yield target, counted(target, Told(Outcome.LOST, late=seconds))
                     return
@@ -186,10 +193,14 @@ def _prepare(
 ) -> None:
     for name in ("env", "inventory", "project", "count", "cp"):
         (folder / name).mkdir()
+    changes = not CHANGES.isdisjoint(plays)
     groups: dict[str, dict[str, Any]] = {}
     for target in targets:
+        (folder / "count" / target.address).mkdir(exist_ok=True)
         group = groups.setdefault(f"kind_{kind(target.device).value}", {"hosts": {}})
-        group["hosts"][target.device] = _variables(target, around, within)
+        group["hosts"][target.device] = _variables(target, around) | (
+            _change(target, around, within) if changes else {}
+        )
     _write(folder / "inventory" / "hosts.yml", yaml.dump({"all": {"children": groups}}, Dumper=_Dumper))
     _write(
         folder / "project" / "run.yml", yaml.safe_dump([{"import_playbook": str(around.playbooks / p)} for p in plays])
@@ -209,15 +220,21 @@ def _host_lines(targets: Iterable[Target], port: int) -> Iterable[str]:
         yield f"{name} {' '.join(target.host_key.split()[:2])}\n"
 
 
-def _variables(target: Target, around: Around, within: float) -> dict[str, Any]:
-    resources = target.manifest.resources
+def _variables(target: Target, around: Around) -> dict[str, Any]:
     return {
         "ansible_host": target.address,
         "ansible_port": around.port,
         "ansible_user": target.user,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(around.key),
-        "loa_keys": [_Plain(key) for key in resources],
+        "loa_keys": [_Plain(key) for key in target.manifest.resources],
+    }
+
+
+def _change(target: Target, around: Around, within: float) -> dict[str, Any]:
+    """What is sent only where something is to be changed: texts are long, and some are secret."""
+    resources = target.manifest.resources
+    return {
         "loa_manifest": [_listed(one) for one in resources.values()],
         "loa_secrets": {key: _Plain(one.text) for key, one in resources.items() if one.secret},
         "loa_artifacts": {key: _Plain(value) for key, value in around.artifacts.items()},
@@ -275,7 +292,7 @@ def _counted(folder: Path, target: Target, what: Told) -> Told:
     """With what ``link`` has to say of the device so far."""
     sent = received = 0
     unlinked = ""
-    for file in (folder / "count").glob(f"{target.address}.*"):
+    for file in (folder / "count" / target.address).iterdir():
         data = file.read_bytes()
         if file.suffix == link.NOT:
             unlinked = data.decode()

@@ -1,7 +1,7 @@
-"""A ``ProxyCommand`` of ssh that counts: ``python -I -S link.py HOST PORT SECONDS FILE``.
+"""A ``ProxyCommand`` of ssh that counts: ``python -I -S link.py HOST PORT SECONDS FOLDER``.
 
-Carries one connection, and keeps in ``FILE.<pid>`` how many bytes were sent and received: what ssh puts on the wire,
-compressed and encrypted, without TCP's and the tunnel's own headers. ``FILE.<pid>.not`` says why there is no
+Carries one connection, and keeps in ``FOLDER/<pid>`` how many bytes were sent and received: what ssh puts on the wire,
+compressed and encrypted, without TCP's and the tunnel's own headers. ``FOLDER/<pid>.not`` says why there is no
 connection: then nothing reached the device. (ssh hides what its proxy says.) Needs the standard library only.
 """
 
@@ -41,12 +41,13 @@ def _write(out: int, data: bytes) -> None:
         view = view[os.write(out, view) :]
 
 
-def main(host: str, port: str, seconds: str, file: str) -> int:
-    counts = os.open(f"{file}.{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o600)
+def main(host: str, port: str, seconds: str, folder: str) -> int:
+    file = f"{folder}/{os.getpid()}"
+    counts = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         link = socket.create_connection((host, int(port)), timeout=float(seconds))
     except OSError as error:
-        with open(f"{file}.{os.getpid()}{NOT}", "w", encoding="utf-8") as told:  # noqa: PTH123 (starts in 15 ms without)
+        with open(f"{file}{NOT}", "w", encoding="utf-8") as told:  # noqa: PTH123 (starts in 15 ms without)
             told.write(os.strerror(error.errno) if error.errno else str(error))
         return 1
     link.settimeout(None)
