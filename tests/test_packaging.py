@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -70,6 +71,13 @@ def test_the_wheel_holds_the_playbooks_where_the_hub_looks_for_them(hub_wheel: Z
     assert "nms/provision/playbooks/library/loa_state.py" in names
     assert names <= set(hub_wheel.namelist())
     assert playbooks() == ROOT / "playbooks"
+
+
+def test_what_a_playbook_takes_from_beside_it_is_there_in_the_wheel_too(hub_wheel: ZipFile) -> None:
+    tasks = "".join(path.read_text() for path in (ROOT / "playbooks").glob("roles/*/tasks/*.yml"))
+    beside = re.findall(r"{{ playbook_dir }}/\.\./([^\s\"]+)", tasks)
+    assert beside
+    assert {f"nms/provision/{name}" for name in beside} <= set(hub_wheel.namelist())
 
 
 @pytest.mark.parametrize("wheel", ["hub_wheel", "receiver_wheel"])
