@@ -73,11 +73,14 @@ def test_the_wheel_holds_the_playbooks_where_the_hub_looks_for_them(hub_wheel: Z
     assert playbooks() == ROOT / "playbooks"
 
 
-def test_what_a_playbook_takes_from_beside_it_is_there_in_the_wheel_too(hub_wheel: ZipFile) -> None:
-    tasks = "".join(path.read_text() for path in (ROOT / "playbooks").glob("roles/*/tasks/*.yml"))
-    beside = re.findall(r"{{ playbook_dir }}/\.\./([^\s\"]+)", tasks)
-    assert beside
-    assert {f"nms/provision/{name}" for name in beside} <= set(hub_wheel.namelist())
+@pytest.mark.parametrize("place", ["checkout", "wheel"])
+def test_the_hubs_playbook_finds_the_rules_wherever_it_lies(hub_wheel: ZipFile, tmp_path: Path, place: str) -> None:
+    hub_wheel.extractall(tmp_path)
+    folder = ROOT / "playbooks" if place == "checkout" else tmp_path / "nms/provision/playbooks"
+    tasks = (folder / "roles/hub_watch/tasks/main.yml").read_text()
+    assert "lookup('ansible.builtin.first_found', hub_watch_rules)" in tasks
+    places = re.findall(r"{{ playbook_dir }}/([^\s\"]+)", (folder / "roles/hub_watch/defaults/main.yml").read_text())
+    assert len([name for name in places if (folder / name).is_file()]) == 1
 
 
 @pytest.mark.parametrize("wheel", ["hub_wheel", "receiver_wheel"])
