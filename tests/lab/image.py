@@ -25,7 +25,7 @@ PACKAGES: Final = (
     "python3,python3-venv,python3-cryptography,python3-av,python3-paho-mqtt"
 )
 HUB: Final = (
-    "python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
+    "chrony,python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
     "ffmpeg,espeak-ng,rsync"
 )
 """What the hub's playbook asks for, so that it needs no index."""
@@ -49,7 +49,8 @@ class Unavailable(Exception):
 
 def image(more: str = "") -> Path:
     """The finished tree, with ``more`` packages, built first if this recipe never was. Raises Unavailable."""
-    packages = ",".join(part for part in (PACKAGES, more) if part)
+    # a machine has one time daemon: the hub's serves others
+    packages = f"{PACKAGES.replace('systemd-timesyncd,', '')},{more}" if more else PACKAGES
     recipe = "\n".join([SUITE, packages, *_OPTIONS, _SETUP.read_text()])
     place = _cache() / f"lab-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ for unit in console-getty.service getty@.service systemd-pstore.service e2scrub_
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 for unit in snmpd frr nftables systemd-timesyncd; do
-  chroot "$root" systemctl --quiet disable "$unit.service"
+  if [ -e "$root/lib/systemd/system/$unit.service" ]; then chroot "$root" systemctl --quiet disable "$unit.service"; fi
 done
 mkdir -p "$root/etc/systemd/journald.conf.d" "$root/etc/systemd/system/systemd-timesyncd.service.d"
 printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=4M\n' >"$root/etc/systemd/journald.conf.d/factory.conf"

@@ -39,13 +39,24 @@ def hub(lab: Lab) -> Host:
     """A machine that the playbook has never seen; Loa is there as it would be installed."""
     host = lab.hub("hub", {ROOT: "/opt/loa/source", SITE: "/opt/loa/site"})
     host.write("/opt/loa/bin/loa", COMMAND, 0o755)
+    # a host of the lab has the machine's clock and may not set it
+    host.write("/etc/systemd/system/chrony.service.d/lab.conf", "[Unit]\nConditionCapability=\n")
+    host.write("/etc/default/chrony", 'DAEMON_OPTS="-x"\n')
     lab.ready()
     return host
 
 
 def playbook(lab: Lab, hub: Host, folder: Path, *more: str) -> str:
     """Runs it as a person would; what it printed."""
-    variables = ["-e", "hub_loa_inventory=/etc/loa/inventory", "-e", "hub_watch_webhook=http://127.0.0.1:9/page"]
+    # the lab itself is 10/8: the tunnel must not take its way
+    variables = [
+        "-e",
+        "hub_overlay_octet=11",
+        "-e",
+        "hub_loa_inventory=/etc/loa/inventory",
+        "-e",
+        "hub_watch_webhook=http://127.0.0.1:9/page",
+    ]
     command = [str(Path(sys.prefix) / "bin/ansible-playbook"), "-i", f"{hub.name},", *variables, *more]
     environment = {
         **os.environ,
@@ -65,9 +76,9 @@ def changed(output: str) -> int:
     return int(re.findall(r"changed=(\d+)", output)[-1])
 
 
-def loa(hub: Host, *arguments: str) -> str:
+def loa(hub: Host, *arguments: str, check: bool = True) -> str:
     account = ["runuser", "-u", "loa", "--", "env", f"LOA_ROOT_PASSPHRASE={PHRASE}", "/opt/loa/bin/loa"]
-    return hub.exec([*account, *arguments]).stdout
+    return hub.exec([*account, *arguments], check=check).stdout
 
 
 def active(hub: Host, unit: str) -> str:
@@ -105,7 +116,17 @@ def test_a_fresh_machine_becomes_a_hub(lab: Lab, hub: Host, tmp_path: Path) -> N
     for verb in (["keys"], ["policies"], ["pki", "init"], ["pki", "hub"]):
         loa(hub, *verb)
     assert changed(playbook(lab, hub, tmp_path)) > 0
-    for unit in ("loa", "mosquitto", "loa-broker.path", "loa-revoked.path", "prometheus-alertmanager", "nginx"):
+    for unit in (
+        "chrony",
+        "wg-quick@loa",
+        "loa-peers.path",
+        "loa",
+        "mosquitto",
+        "loa-broker.path",
+        "loa-revoked.path",
+        "prometheus-alertmanager",
+        "nginx",
+    ):
         assert active(hub, unit) == "active", hub.exec(["journalctl", "-u", unit, "-n", "30"], check=False).stdout
     # the third time there is nothing left to do
     assert changed(playbook(lab, hub, tmp_path)) == 0
@@ -132,8 +153,8 @@ def test_it_runs_with_few_rights_and_listens_where_it_should(hub: Host) -> None:
         hub.exec(["sleep", "0.5"])
     else:
         pytest.fail(hub.exec(["journalctl", "-u", "loa", "-n", "40", "--no-pager"]).stdout)
-    state = loa(hub, "status")
-    assert "1704" in state.replace(".", "") or "1.704" in state
+    state = loa(hub, "status", check=False)  # nobody answers the polls here
+    assert "1.704" in state
     rules = hub.exec(
         [
             "sh",
