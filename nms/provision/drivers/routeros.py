@@ -22,7 +22,7 @@ from typing import Final
 
 from nms.provision.drivers.language import MASK, Unchangeable, Words, missing
 
-_TOKEN: Final = re.compile(r'\[[^\]]*\]|(?:[^\s"=\[]+=)?"(?:\\.|[^"\\])*"|\S+', re.DOTALL)
+_TOKEN: Final = re.compile(r'\[[^\]]{0,500}\]|(?:[^\s"=\[]+=)?"(?:\\.|[^"\\])*"|\S+', re.DOTALL)
 _FIND: Final = re.compile(r"\[\s*find\s+(.*?)\s*\]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:,@*+-]+")
 _ESCAPE: Final = re.compile(rb"\\(?:([0-9A-F]{2})|(.))", re.DOTALL)

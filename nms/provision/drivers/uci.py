@@ -73,11 +73,9 @@ _LINE: Final = re.compile(
     r"^[ \t]*(package|config|option|list)[ \t]+'?([^\s']+)'?(?:[ \t]+((?:'[^']*'|\\')+))?[ \t]*$", re.MULTILINE
 )
 _PIECE: Final = re.compile(r"'([^']*)'|\\(')")
-_SECRET: Final = re.compile(
-    r"^([ \t]*(?:option|list)[ \t]+'?"
-    r"(?!\w*public)\w*(?:pass|secret|psk|key|pin|community|token)\w*'?[ \t]+)(?:'[^']*'|\\')+",
-    re.MULTILINE | re.IGNORECASE,
-)
+_VALUE: Final = re.compile(r"^([ \t]*(?:option|list)[ \t]+'?([^\s']+)'?[ \t]+)(?:'[^']*'|\\')+", re.MULTILINE)
+_SECRET: Final = re.compile(r"pass|secret|psk|key|pin|community|token", re.IGNORECASE)
+_PUBLIC: Final = re.compile(r"public", re.IGNORECASE)
 
 
 class Uci:
@@ -139,7 +137,13 @@ class Uci:
         )
 
     def kept(self, text: str) -> str:
-        return _SECRET.sub(rf"\g<1>'{MASK}'", text)
+        return _VALUE.sub(_hidden, text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """A line without its value where its option's name sounds like a secret."""
+    name = found[2]
+    return f"{found[1]}'{MASK}'" if _SECRET.search(name) and not _PUBLIC.search(name) else found[0]
 
 
 def _edits(current: Mapping[str, str], differing: Mapping[str, str | None]) -> Iterator[str]:
