@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nms.provision.bench import fingerprint_of
-from tests.lab.enrol_kit import Province
+from tests.lab.enrol_kit import Province, until
 from tests.lab.host import CABLE, Host
 from tests.lab.lab import Lab
 from tests.lab.link import Link
@@ -19,10 +21,16 @@ MOVED: Final = 100
 """Added to a host's number, for the network at its new place."""
 _HOUR: Final = """\
 [Service]
-ExecStartPre=/bin/sh -c 'sed "s|^output = .*|output = \\"file:/var/lib/loa-receiver/sound\\"\\nclock = \\"{shift}\\"|" \
-/etc/loa-receiver/receiver.toml >/run/loa-receiver/hour.toml'
+ExecStartPre=/bin/sh /usr/local/lib/hour
 ExecStart=
 ExecStart=/usr/bin/python3 -m audio.receiver --config /run/loa-receiver/hour.toml
+"""
+_SETTINGS: Final = """\
+sed '/^output = /d' /etc/loa-receiver/receiver.toml >/run/loa-receiver/hour.toml
+cat >>/run/loa-receiver/hour.toml <<END
+output = "file:/var/lib/loa-receiver/sound"
+clock = "{shift}"
+END
 """
 
 
@@ -71,8 +79,34 @@ def move(lab: Lab, host: Host, link: Link | None = None, behind: Host | None = N
 
 def tell_the_hour(host: Host, shift: str) -> None:
     """From its next start on the receiver lives by the shifted clock, and writes its sound to a file."""
-    host.write("/etc/systemd/system/loa-receiver.service.d/hour.conf", _HOUR.format(shift=shift))
+    host.write("/etc/systemd/system/loa-receiver.service.d/hour.conf", _HOUR)
+    host.write("/usr/local/lib/hour", _SETTINGS.format(shift=shift))
     host.exec(["systemctl", "daemon-reload"])
+
+
+def following(province: Province, *arguments: str) -> subprocess.Popen[str]:
+    """A verb that is still running when this returns."""
+    command = [sys.executable, "-m", "tui.cli", "--as", "lan", *arguments]
+    return subprocess.Popen(
+        command, env=province.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def restart(province: Province) -> None:
+    """The hub ends as by a power cut, and starts again with the settings of now."""
+    kill(province)
+    with (province.folder / "hub.log").open("ab") as log:
+        province.processes["hub"] = province.lab.noc.popen(
+            [sys.executable, "-m", "tui.cli", "serve"], env=province.environment, stdout=log, stderr=log
+        )
+    until((province.state / "hub.sock").is_socket, "the hub")
+
+
+def kill(province: Province) -> None:
+    """The hub, by SIGKILL."""
+    province.processes["hub"].kill()
+    province.processes["hub"].wait()
+    (province.state / "hub.sock").unlink(missing_ok=True)
 
 
 def rollout(province: Province) -> Mapping[str, Any]:
