@@ -57,8 +57,8 @@ class AlarmRow:
 class AlarmRows:
     """Open ones first, the oldest first; then those that are over, the latest first.
 
-    ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day. ``forbidden``: why the
-    caller may act nowhere, ``mute``: why they may silence nowhere; empty if they may in their own area.
+    ``silenced``: clusters that are silenced, or whose silence has ended by its date within a day. ``forbidden``: why
+    the caller may act nowhere, ``mute``: why they may silence nowhere; empty if they may in their own area.
     """
 
     alarms: tuple[AlarmRow, ...]

@@ -191,7 +191,6 @@ class Uci:
         for package in sorted(path.name for path in self.folder.iterdir()):
             sys.stdout.write(self.tree(package).export(package))
 
-
     def get(self, name: str) -> int:
         """A value; like the original it ends with 1 where there is none."""
         package, _, _ = name.partition(".")

@@ -36,8 +36,8 @@ from tui.views.times import rfc3339
 @click.command(
     "backup",
     help=N_(
-        "Keep the configuration of devices as it is now, without its secrets; or show what was kept. Ends with 4 if some "
-        "devices cannot be reached."
+        "Keep the configuration of devices as it is now, without its secrets; or show what was kept. "
+        "Ends with 4 if some devices cannot be reached."
     ),
 )
 @click.argument("selection", nargs=-1, metavar=N_("[SELECTION | DEVICE]..."))
