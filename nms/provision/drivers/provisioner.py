@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId
+from nms.provision.apply_faults import fault
 from nms.provision.drivers import faults
 from nms.provision.drivers.faults import Failed, failed
 from nms.provision.drivers.language import (
@@ -33,6 +35,8 @@ from nms.provision.drivers.vtysh import Vtysh
 from nms.provision.reach import Target, Unreached
 from nms.provision.values import Facts, Family, Kind, Observed, Outcome, Result, digest_of
 
+log = logging.getLogger("loa.drivers")
+
 T = TypeVar("T")
 
 DRIVERS: Final[Mapping[Family, Driver]] = {Family.UCI: Uci(), Family.ROUTEROS: RouterOS(), Family.VTYSH: Vtysh()}
@@ -48,6 +52,9 @@ Wish = Callable[[Target, Mapping[str, str], str], tuple[dict[str, str | None], t
 
 Keep = Callable[[DeviceId, str, str], Coroutine[Any, Any, None]]
 """Takes a configuration without its secrets: of which device, why (before, after), the text."""
+
+UNFORESEEN: Final = "PLN315"
+"""The hub's own failure at one device: the others go on."""
 
 BEFORE: Final = "before"
 AFTER: Final = "after"
@@ -114,6 +121,9 @@ class CliProvisioner:
                 return target, work(target)
             except Failed as failure:
                 return target, failure.diagnostic
+            except Exception as error:
+                log.exception("%s: nobody thought of this", target.device)
+                return target, fault(UNFORESEEN, device=target.device, reason=type(error).__name__)
 
         loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(max(1, min(PARALLEL, len(targets))), thread_name_prefix="modem")
@@ -240,7 +250,10 @@ def _undo(driver: Driver, session: Session, before: Mapping[str, str]) -> None:
 
 
 def _unapplied(target: Target, problem: Diagnostic) -> Result:
-    """Nothing was changed: a device that could not be got at is done when it returns."""
+    """Nothing was changed: a device that could not be got at is done when it returns. What nobody foresaw may have
+    changed it."""
+    if problem.code == UNFORESEEN:
+        return Result(target.device, Outcome.LOST, problem)
     refused = problem.code in (faults.REFUSED, faults.NO_COMMAND)
     return Result(target.device, Outcome.FAILED if refused else Outcome.DEFERRED, problem)
 

@@ -72,6 +72,7 @@ _EXPORT: Final = (
 _LINE: Final = re.compile(
     r"^[ \t]*(package|config|option|list)[ \t]+'?([^\s']+)'?(?:[ \t]+((?:'[^']*'|\\')+))?[ \t]*$", re.MULTILINE
 )
+_NUMBERED: Final = re.compile(r".*\[(\d{1,9})\]", re.DOTALL).fullmatch
 _PIECE: Final = re.compile(r"'([^']*)'|\\(')")
 _VALUE: Final = re.compile(r"^([ \t]*(?:option|list)[ \t]+'?([^\s']+)'?[ \t]+)(?:'[^']*'|\\')+", re.MULTILINE)
 _SECRET: Final = re.compile(r"pass|secret|psk|key|pin|community|token", re.IGNORECASE)
@@ -169,7 +170,8 @@ def _edits(current: Mapping[str, str], differing: Mapping[str, str | None]) -> I
 
 
 def _number(section: str) -> int:
-    return int(section[section.index("[") + 1 : -1]) if section.endswith("]") else -1
+    found = _NUMBERED(section)
+    return int(found[1]) if found is not None else -1
 
 
 def _batch(lines: Sequence[str]) -> tuple[str, ...]:
