@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from nms.monitor.parts import Picture
 from nms.provision import backup
 from nms.provision.ansible import AnsibleProvisioner, Around
 from nms.provision.artifacts import ArtifactStore
+from nms.provision.authority import write
 from nms.provision.backup import Backed, Why
 from nms.provision.drivers.provisioner import DRIVERS, CliProvisioner
 from nms.provision.drivers.session import Access
@@ -41,8 +41,8 @@ def ssh_key(state: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = Ed25519PrivateKey.generate()
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        _write(public, f"{line} {COMMENT}\n".encode(), 0o644)
-        _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
+        write(public, f"{line} {COMMENT}\n".encode(), 0o644)
+        write(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
     return path
 
 
@@ -86,12 +86,3 @@ def make_plans(
     artifacts = ArtifactStore(settings.state_dir / ARTIFACTS)
     source = Source(settings, network, clock, playbooks(), artifacts.digests)
     return PlanService(source, provisioners(settings, network, clock, store), clock, lambda: picture.latest, store)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as stream:
-        stream.write(data)
-    new.replace(path)
