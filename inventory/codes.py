@@ -80,6 +80,14 @@ CODES: Mapping[str, tuple[str, str]] = {
         "the districts of {year} add up to {total}, the document prints {printed}",
         "compare the rows with the document; if it is the document, leave it",
     ),
+    "INV407": (
+        "{count} SIMs run out within {days} days, the first on {day}: {devices}",
+        "renew their plans, then correct 'expires'; see: loa show --sims",
+    ),
+    "INV408": (
+        "{count} SIMs have run out, the first on {day}: {devices}",
+        "renew their plans, then correct 'expires'; see: loa show --sims",
+    ),
     "SEL001": ("the quote is not closed", 'close it: commune="Ia Pa"'),
     "SEL002": ("unknown key '{key}'", "known keys: {known}"),
     "SEL003": ("'{key}' has no value", "write {key}=…"),

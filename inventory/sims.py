@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from inventory.codes import some
-from inventory.diagnostics import N_, Diagnostic, Place, Severity
+from inventory.codes import CODES, some
+from inventory.diagnostics import Diagnostic, Place, Severity
 from inventory.model import DeviceId, Network
 
 AHEAD: Final = timedelta(days=30)
@@ -19,14 +19,12 @@ def expiring(network: Network, on: date, ahead: timedelta = AHEAD) -> tuple[Diag
     held = ((d, d.sim.expires) for d in network.devices_on(on) if d.sim is not None)
     ends = sorted((end, device.id) for device, end in held if end is not None and end <= on + ahead)
     over, soon = [one for one in ends if one[0] < on], [one for one in ends if one[0] >= on]
-    ended = N_("{count} SIMs have run out, the first on {day}: {devices}")
-    ending = N_("{count} SIMs run out within {days} days, the first on {day}: {devices}")
-    return (*_warnings(ended, over, ahead), *_warnings(ending, soon, ahead))
+    return (*_warnings("INV408", over, ahead), *_warnings("INV407", soon, ahead))
 
 
-def _warnings(message: str, ends: Sequence[tuple[date, DeviceId]], ahead: timedelta) -> Iterator[Diagnostic]:
+def _warnings(code: str, ends: Sequence[tuple[date, DeviceId]], ahead: timedelta) -> Iterator[Diagnostic]:
     if ends:
         fields = {"count": str(len(ends)), "days": str(ahead.days), "day": f"{ends[0][0]:%d/%m/%Y}"}
         fields["devices"] = some(device for _, device in ends)
-        fix = N_("renew their plans, then correct 'expires'; see: loa show --sims")
-        yield Diagnostic("INV407", Place(""), message, fix, fields, Severity.WARNING)
+        message, fix = CODES[code]
+        yield Diagnostic(code, Place(""), message, fix, fields, Severity.WARNING)

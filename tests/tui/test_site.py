@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
@@ -53,6 +54,7 @@ async def test_an_acceptance_is_complete_when_somebody_heard_it(desk: Desk) -> N
     by_night = await sites(desk).accept(desk.caller("technician"), Accept(FIRST, 88.0, None, "silent"))
     assert by_night.fields["signal"] == "-97.0"  # of the modem that it hangs behind
     assert by_night.missing == ("tone",)
+    desk.now += timedelta(hours=10)
     by_day = await sites(desk).accept(desk.caller("technician"), Accept(FIRST, 91.5, -80.0, "heard", "anh/7.jpg"))
     assert by_day.missing == ()
     assert (by_day.fields["serial"], by_day.fields["latitude"], by_day.fields["day"]) == ("SN-7", "13.9", "80")
