@@ -25,7 +25,8 @@ demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, fai
 
 test: check ## everything a change must pass: check, then all tests
 	@tmp=$$(mktemp -d -t loa-test-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
-	$(PYTHON) -m pytest -n 2 --dist loadfile --basetemp "$$tmp/run"
+	$(PYTHON) -m pytest -n 2 --dist loadfile --basetemp "$$tmp/run" --ignore tests/lab; \
+	$(PYTHON) -m pytest -n 2 --dist loadfile --basetemp "$$tmp/lab" tests/lab
 
 check: $(CHECKS) ## format, lint, types, layers, translations, playbooks, alert rules
 	@echo "check: ok"

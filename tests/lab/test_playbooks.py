@@ -132,7 +132,8 @@ def test_a_power_cut_in_a_change_leaves_old_or_new(town: Town, moment: str | flo
     reboot(host)
     state = which(facts(town, THIRD, new), old[0], new[0])
     assert state in expected
-    if state == "new":  # not confirmed, and without power once more: the change itself may be at fault
+    if state == "new" and isinstance(moment, str):  # by the clock alone the run may have come after the cut
+        # not confirmed, and without power once more: the change itself may be at fault
         host.cut()
         reboot(host)
         assert which(facts(town, THIRD, old), old[0], new[0]) == "old"
