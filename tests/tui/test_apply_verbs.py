@@ -101,12 +101,14 @@ def test_a_killed_hub_and_resume(tmp_path: Path, shell: Shell) -> None:
 
 
 def test_ctrl_c_finishes_the_wave_and_a_second_client_follows(tmp_path: Path, shell: Shell) -> None:
-    devices = fleet_of(30)
+    devices = fleet_of(120)  # waves of one: more than end between two looks of the client
     with fleet(devices) as folder, town(tmp_path, folder, devices, wave=1, within=60) as place:
         client = _client(place, tmp_path, "apply", "--yes")
         assert client.stdout is not None
-        while b"being changed" not in client.stdout.readline():
-            assert client.poll() is None
+        line = b""
+        while b"24112-M" not in line or b"changed" not in line:  # being changed, or changed already
+            line = client.stdout.readline()
+            assert line, "no wave was seen"
         follower = _client(place, tmp_path, "rollouts", _last(place, shell))
         client.send_signal(signal.SIGINT)
         out, _ = client.communicate(timeout=90)
