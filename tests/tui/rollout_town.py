@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -91,8 +92,12 @@ class Town:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("LOA_", "XDG_"))}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environ)
         until = time.monotonic() + 60
-        while not self.socket.is_socket() and self.process.poll() is None and time.monotonic() < until:
+        while not self._answers() and self.process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
 
     @property
     def socket(self) -> Path:
