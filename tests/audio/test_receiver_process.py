@@ -320,7 +320,7 @@ def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], s
     until(lambda: ear.of("lie"))
     refused = ear.of("lie")[0]
     assert (refused.result, refused.reason) == (Result.MISSED, "quiet hours")
-    assert not any(s.playing for s in ear.states if s.at >= NIGHT)
+    assert [s for s in ear.states if s.at >= NIGHT and s.playing] == []
 
     # the true one passes; sent again it is a replay
     true = kit.orders(replace(order, entry="true"))
