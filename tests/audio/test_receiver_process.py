@@ -305,7 +305,7 @@ def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], s
         Reason.UNKNOWN_KEY: ("loa/1/now/u/64/64", stranger.orders(order)),
         Reason.BAD_SIGNATURE: ("loa/1/now/u/64/64", kit.orders(order)[:-1] + b"\0"),
         Reason.WRONG_TOPIC: ("loa/1/prog/622", programme),
-        Reason.EXPIRED: ("loa/1/now/u/64/64", kit.orders(order, exp=now)),
+        Reason.EXPIRED: ("loa/1/now/u/64/64", kit.orders(order, exp=now - 60_000)),
         Reason.MALFORMED: ("loa/1/now/u/64/64", b"PLAY"),
     }
     for topic, frame in frames.values():
