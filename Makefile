@@ -23,13 +23,10 @@ demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, fai
 	@scripts/bootstrap demo
 	@$(PYTHON) -m tests.sim.demo
 
-# Hosts that boot and programmes played in real time meet a busy machine now and then: what failed is run once more, by
-# itself, and must pass then. Both runs are in the log.
 test: check ## everything a change must pass: check, then all tests
 	@tmp=$$(mktemp -d -t loa-test-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
-	once() { $(PYTHON) -m pytest --basetemp "$$tmp/$$1" "$${@:2}"; }; \
-	once run -n 2 --dist loadfile --ignore tests/lab || once again --last-failed --last-failed-no-failures none --ignore tests/lab; \
-	once lab -n 2 --dist loadfile tests/lab || once lab-again --last-failed --last-failed-no-failures none tests/lab
+	$(PYTHON) -m pytest -n 2 --dist loadfile --basetemp "$$tmp/run" --ignore tests/lab; \
+	$(PYTHON) -m pytest -n 2 --dist loadfile --basetemp "$$tmp/lab" tests/lab
 
 check: $(CHECKS) ## format, lint, types, layers, translations, playbooks, alert rules
 	@echo "check: ok"
