@@ -28,7 +28,7 @@ import yaml
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId, DeviceKind
 from nms.provision import link
-from nms.provision.ansible_words import Told, change_result, facts_of, told, unconfirmed
+from nms.provision.ansible_words import Told, change_result, facts_of, told, unconfirmed, with_ssh
 from nms.provision.apply_faults import fault
 from nms.provision.reach import Target, Unreached
 from nms.provision.values import Facts, Outcome, Resource, Result
@@ -41,6 +41,8 @@ ALIVE, SILENCES = 10, 4
 """A device that leaves so many questions unanswered, so many seconds apart, has lost its connection."""
 PREFIX: Final = "loa-run-"
 ERRORS: Final = "errors"
+SAID: Final = "said"
+"""Where ssh writes what it has to say, a file an address: Ansible loses it when ssh ends before it has read all."""
 SOURCES: Final = Path(__file__).resolve().parents[2]
 RUN: Final = 900.0
 """Seconds for a device beside its probation: large packages over a weak link."""
@@ -191,14 +193,14 @@ def _prepare(
     keep: bool,
     within: float,
 ) -> None:
-    for name in ("env", "inventory", "project", "count", "cp"):
+    for name in ("env", "inventory", "project", "count", "cp", SAID):
         (folder / name).mkdir()
     changes = not CHANGES.isdisjoint(plays)
     groups: dict[str, dict[str, Any]] = {}
     for target in targets:
         (folder / "count" / target.address).mkdir(exist_ok=True)
         group = groups.setdefault(f"kind_{kind(target.device).value}", {"hosts": {}})
-        group["hosts"][target.device] = _variables(target, around) | (
+        group["hosts"][target.device] = _variables(folder, target, around) | (
             _change(target, around, within) if changes else {}
         )
     _write(folder / "inventory" / "hosts.yml", yaml.dump({"all": {"children": groups}}, Dumper=_Dumper))
@@ -220,13 +222,14 @@ def _host_lines(targets: Iterable[Target], port: int) -> Iterable[str]:
         yield f"{name} {' '.join(target.host_key.split()[:2])}\n"
 
 
-def _variables(target: Target, around: Around) -> dict[str, Any]:
+def _variables(folder: Path, target: Target, around: Around) -> dict[str, Any]:
     return {
         "ansible_host": target.address,
         "ansible_port": around.port,
         "ansible_user": target.user,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(around.key),
+        "ansible_ssh_extra_args": f"-E {folder / SAID / target.address}",
         "loa_keys": [_Plain(key) for key in target.manifest.resources],
     }
 
@@ -299,7 +302,9 @@ def _counted(folder: Path, target: Target, what: Told) -> Told:
         elif data:
             there, back = link.COUNT.unpack(data)
             sent, received = sent + there, received + back
-    return replace(what, sent=sent, received=received, unlinked=unlinked)
+    said = folder / SAID / target.address
+    heard = with_ssh(what, said.read_text("utf-8", "replace") if said.exists() else "")
+    return replace(heard, sent=sent, received=received, unlinked=unlinked)
 
 
 # --- the process of a run ---------------------------------------------------------------------------------------------

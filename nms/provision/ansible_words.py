@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -62,6 +62,12 @@ def told(event: Mapping[str, Any]) -> Told | None:
     if event["event"] == "runner_on_failed" and not event.get("ignore_errors"):
         return Told(Outcome.FAILED, answer if ours else {}, _reason(answer))
     return Told(Outcome.APPLIED, answer) if ours and event["event"] == "runner_on_ok" else None
+
+
+def with_ssh(what: Told, said: str) -> Told:
+    """With ssh's own words, where the connection was lost and it had any."""
+    words = _last(said)
+    return replace(what, reason=words) if what.outcome is Outcome.LOST and words else what
 
 
 def facts_of(target: Target, what: Told, now: datetime) -> Facts | Unreached:

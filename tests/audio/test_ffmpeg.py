@@ -20,6 +20,14 @@ def running(pid: int) -> bool:
     return state not in "ZX"
 
 
+async def ended(pids: list[int]) -> bool:
+    """A signal that cannot be refused is sent, not yet carried out, when ``kill`` returns."""
+    async with asyncio.timeout(30):
+        while any(running(pid) for pid in pids):  # noqa: ASYNC110 (other processes end)
+            await asyncio.sleep(0.01)
+    return True
+
+
 async def written(path: Path) -> list[int]:
     async with asyncio.timeout(30):
         while not content(path).endswith("\n"):  # noqa: ASYNC110 (another process writes it)
@@ -57,7 +65,7 @@ async def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_pat
     assert done.timed_out
     assert not done.ok
     assert done.reason == "it took too long"
-    assert not any(running(pid) for pid in started)
+    assert await ended(started)
 
 
 async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
@@ -68,7 +76,7 @@ async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert not any(running(pid) for pid in started)
+    assert await ended(started)
 
 
 async def test_a_missing_program_is_a_result() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from inventory.model import DeviceId
 from nms.provision import facts as known
-from nms.provision.ansible_words import change_result, facts_of, told
+from nms.provision.ansible_words import Told, change_result, facts_of, told, with_ssh
 from nms.provision.plan import changes_of
 from nms.provision.reach import Target, Unreached
 from nms.provision.values import Facts, Family, Kind, Manifest, Outcome, Resource, Result, digest_of
@@ -97,3 +97,23 @@ def test_odd_words_can_be_kept_and_shown(store: Store, word: str) -> None:
     assert kept is not None
     assert kept.digest == found.digest
     assert all(one.isprintable() and len(one) <= 300 for pair in kept.host.items() for one in pair)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Host key verification failed.\r\n", "PLN301"),
+        ("hub@x: Permission denied (publickey).\r\n", "PLN302"),
+        ("", "PLN308"),
+    ],
+)
+def test_ssh_is_heard_although_ansible_only_tells_of_its_own_broken_pipe(said: str, code: str) -> None:
+    lost = Told(Outcome.LOST, reason='Data could not be sent to remote host "x": [Errno 32] Broken pipe')
+    answer = facts_of(TARGET, with_ssh(lost, said), NOW)
+    assert isinstance(answer, Unreached)
+    assert answer.problem.code == code
+
+
+def test_what_ssh_says_of_a_host_that_answered_is_nobodys_failure() -> None:
+    answered = Told(Outcome.APPLIED, {"facts": {}})
+    assert with_ssh(answered, "Connection closed by remote host") is answered
