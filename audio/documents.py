@@ -38,6 +38,8 @@ class BulletinClass(StrEnum):
 class ContentKind(StrEnum):
     RECORDING = "recording"
     SPEECH = "speech"
+    RELAY = "relay"
+    """tiếp sóng: the pages of a live session, joined at the instant, never moved."""
 
 
 class Resume(StrEnum):
@@ -52,6 +54,10 @@ class NowKind(StrEnum):
     EMERGENCY = "emergency"
     DRILL = "drill"
     STOP = "stop"
+    FOLLOW_UP = "follow_up"
+    """A correction or all-clear: once, and only where the bulletin that it follows was heard."""
+    LIVE = "live"
+    """A microphone: the pages of a live session, from its beginning to its end."""
 
 
 class Result(StrEnum):
@@ -84,11 +90,22 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """The same message in a further language (BCP 47): the SHA-256 of its encoded sound, its length in ms."""
+
+    language: str
+    content: str
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bulletin:
     """What the approver signs with the issuer's key: content, audience, class and validity cannot change afterwards.
 
-    ``content`` is the SHA-256 of the encoded sound, ``duration`` its length. ``siren`` (ms, 0 = none), ``times`` (how
-    often the message is said in one round) and ``every`` (ms between rounds, 0 = one) belong to emergencies and drills.
+    ``content`` is the SHA-256 of the encoded sound, ``duration`` its length; of a relay it is the live session's name.
+    ``siren`` (ms, 0 = none), ``times`` (how often the message is said in one round) and ``every`` (ms between rounds,
+    0 = one) belong to emergencies and drills. ``also``: the message in other languages than ``language``. ``follows``:
+    the bulletin whose correction or all-clear this is. ``script``: the pre-approved one it was filled from.
     """
 
     id: str
@@ -110,6 +127,12 @@ class Bulletin:
     every: int = 0
     text: str = ""
     authority: str = ""
+    supplier: str = ""
+    field: str = ""
+    language: str = "vi"
+    also: tuple[Voice, ...] = ()
+    follows: str = ""
+    script: str = ""
 
     @property
     def round(self) -> int:
@@ -205,7 +228,11 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one device may obey, signed by the offline root and pinned at enrolment."""
+    """What one device may obey, signed by the offline root and pinned at enrolment.
+
+    ``languages``: those of its hamlet, in the order to be spoken. ``silent``: dated windows (exams) in which, as in the
+    quiet hours, only emergencies sound; no exception lifts them. ``airtime``: ms of scheduled sound a day, 0: any.
+    """
 
     device: str
     units: tuple[str, ...]
@@ -215,6 +242,9 @@ class Policy:
     exceptions: tuple[Span, ...]
     ceilings: Ceilings
     utc_offset: int = 420
+    languages: tuple[str, ...] = ("vi",)
+    silent: tuple[Span, ...] = ()
+    airtime: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Segment:
     offset: int
     ended: int | None = None
     cut: bool = False
+    bulletin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ def _sounded(receipt: Receipt) -> bool:
 
 
 def _segment(receipt: Receipt, ended: int | None, cut: bool) -> Segment:
-    return Segment(receipt.airing, receipt.repeat, receipt.started, receipt.offset, ended, cut)
+    return Segment(receipt.airing, receipt.repeat, receipt.started, receipt.offset, ended, cut, receipt.bulletin)
 
 
 def _raw(receipt: Receipt) -> Any:
