@@ -185,6 +185,8 @@ class Agent:
             self._link.listen(frozenset(topics(self._held.policy)))
         if news.trial is not None:
             self._trials.ask(news.trial)
+        if news.asked:
+            self._reporter.asked()
         if news.changed:
             self._want(self._time.now())
             self.step()
