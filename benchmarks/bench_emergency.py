@@ -2,10 +2,10 @@
 
     python -m benchmarks.bench_emergency [RECEIVERS]
 
-Hub, broker and 30 receivers are the real programs, the message is in the document. The other receivers are connections
-of their own to the broker (MQTT 5, QoS 1) in two processes. Each checks the frame as a device does (bytes that have been
-checked are remembered: all get the same ones), reads the document, and decodes the first packet of the message. The peer
-is the same broker with the same connections and as many bytes, and nobody who does anything with them.
+Hub, broker and 30 receivers are the real programs, the message is in the document. The others are connections of their
+own to the broker (MQTT 5, QoS 1) in two processes. Each checks the frame as a device does (bytes that have been checked
+are remembered: all get the same ones), reads the document, and decodes the first packet of the message. The peer is the
+same broker with the same connections and as many bytes, and nobody who does anything with them.
 """
 
 from __future__ import annotations
