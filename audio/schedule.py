@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from audio.bulletin import addressed
 from audio.documents import Bulletin, Span
-from audio.timetable import DAY, GAP, Placement, Wanted, place
+from audio.timetable import DAY, Placement, Wanted, place
 from inventory.model import TIMEZONE, Network, UnitId
 from nms.store import from_milliseconds, to_milliseconds
 
@@ -48,7 +48,7 @@ def starts(network: Network, unit: UnitId, request: Request, taken: Sequence[Spa
     )
     placed, _ = place(
         [wanted],
-        [Span(span.start - GAP, span.until + GAP) for span in taken],
+        taken,
         sessions(network, unit, now, until),
         quiet(network, unit, now, until),
         now + LEAD,
