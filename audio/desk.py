@@ -17,6 +17,7 @@ from audio import ledger, schedule
 from audio.approval import check_signature
 from audio.bulletin import State, addressed, covers, may_approve, may_end, may_stop, order_kind, unit_name
 from audio.documents import EVERYTHING, Audience, Bulletin, NowEntry, NowKind
+from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.refusals import refuse
 from inventory.diagnostics import Diagnostic, Severity
@@ -283,9 +284,10 @@ def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bullet
     request = schedule.Request(bulletin, row.repeats, sessions=not row.play_now)
     starts: dict[str, int] = {}
     homeless = []
+    grids = Grids(scene.network)
     for unit in schedule.communes(scene.network, scene.on, bulletin):
         taken = ledger.taken(session, unit, scene.now)
-        placed = schedule.starts(scene.network, unit, request, taken, scene.milliseconds)
+        placed = schedule.starts(grids, unit, request, taken, scene.milliseconds)
         ledger.add_airings(session, scene.now, unit, bulletin, placed)
         if placed:
             starts[unit] = placed[0].start
