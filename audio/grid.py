@@ -15,6 +15,7 @@ from enum import StrEnum
 from audio.documents import Span
 from inventory.lines import Holiday, Line, Relay, SilentWindow, Slot, holds, taken_off
 from inventory.model import TIMEZONE, Network, UnitId
+from inventory.schema import DAYS
 from nms.store import from_milliseconds, to_milliseconds
 
 AROUND = timedelta(days=2)
@@ -36,15 +37,15 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One line on one day: ``unit`` declared it; ``source`` of a relay, ``tier`` of a slot's bulletins."""
+    """One line on one day: ``unit`` declared it; ``source``, ``terms`` are a relay's, ``tier`` is a slot's."""
 
     kind: Kind
     name: str
     unit: UnitId
     span: Span
     source: str = ""
+    terms: str = ""
     tier: str = ""
-    holiday: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,17 @@ class Grids:
 
     def relays(self, unit: UnitId, now: int, until: int) -> tuple[Window, ...]:
         return tuple(w for w in self.windows(unit, now, until) if w.kind is Kind.RELAY)
+
+
+def terms(relay: Relay) -> str:
+    """What is signed of a relay's line: source, time and days. Another line has other terms."""
+    when = relay.when
+    days = ",".join(DAYS[day] for day in when.weekdays) or "every day"
+    parts = [f"{relay.source} {relay.start:%H:%M} {relay.duration / 60:g} min", days]
+    parts += [f"from {when.valid_from}"] if when.valid_from is not None else []
+    parts += [f"to {when.valid_to}"] if when.valid_to is not None else []
+    parts += [f"on {when.holiday}"] if when.holiday else []
+    return ", ".join(parts)
 
 
 def silent_windows(network: Network, units: Sequence[UnitId]) -> tuple[SilentWindow, ...]:
@@ -189,9 +201,9 @@ def _window(line: Line, on: date) -> Window:
     start = _instant(on, line.start)
     span = Span(start, start + round(line.duration * 1000))
     kind = Kind.RELAY if isinstance(line, Relay) else Kind.SLOT if isinstance(line, Slot) else Kind.SESSION
-    source = line.source if isinstance(line, Relay) else ""
+    source, signed = (line.source, terms(line)) if isinstance(line, Relay) else ("", "")
     tier = str(line.tier) if isinstance(line, Slot) else ""
-    return Window(kind, line.name, line.unit, span, source, tier, line.when.holiday)
+    return Window(kind, line.name, line.unit, span, source, signed, tier)
 
 
 def _meet(one: Span, other: Span) -> bool:
