@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from audio.bulletin import State
 from audio.documents import Receipt, Result
 from audio.ledger import move, orders
+from audio.relays import SERIES
 from nms.store import AiringRow, BulletinRow, ReceiptRow, from_milliseconds, to_milliseconds
 
 OPEN = (State.SCHEDULED, State.AIRING)
@@ -59,6 +60,9 @@ def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | No
         return Progress(
             row.id, State(row.state), to_milliseconds(first), over, max(over, to_milliseconds(latest)), played
         )
+    if row.repeats == SERIES:
+        end = to_milliseconds(row.valid_until)
+        return Progress(row.id, State(row.state), to_milliseconds(row.valid_from), end, end, played)
     entered = orders(session, row.id)
     if not entered:
         return None

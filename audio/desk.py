@@ -13,12 +13,14 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from audio import ledger, schedule
+from audio import ledger, relays, schedule
 from audio.approval import check_signature
 from audio.bulletin import State, addressed, covers, may_approve, may_end, may_stop, order_kind, unit_name
-from audio.documents import EVERYTHING, Audience, Bulletin, NowEntry, NowKind
+from audio.documents import EVERYTHING, Audience, Bulletin, ContentKind, NowEntry, NowKind
+from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.refusals import refuse
+from audio.timetable import DAY
 from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import Network
 from nms import journal
@@ -28,6 +30,8 @@ from nms.store import BulletinRow, NowEntryRow, to_milliseconds
 T = TypeVar("T")
 Refusals = tuple[Diagnostic, ...]
 
+SHOWN = 8 * DAY
+"""Starts of a relay are looked for no farther ahead than programmes reach."""
 HOLD = timedelta(minutes=10)
 """How long a stop of everything lasts when nobody says until when."""
 
@@ -139,6 +143,8 @@ def approve(session: Session, scene: Scene, who: Actor, bulletin_id: str, signed
     row.signed = signed
     ledger.decide(session, scene.now, who, row, State.APPROVED)
     bulletin = ledger.body_of(row)
+    if bulletin.kind is ContentKind.RELAY:
+        return _series(session, scene, row, bulletin)
     if order_kind(bulletin) is None:
         return _schedule(session, scene, row, bulletin)
     return _order(session, scene, row, bulletin)
@@ -283,9 +289,10 @@ def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bullet
     request = schedule.Request(bulletin, row.repeats, sessions=not row.play_now)
     starts: dict[str, int] = {}
     homeless = []
+    grids = Grids(scene.network)
     for unit in schedule.communes(scene.network, scene.on, bulletin):
         taken = ledger.taken(session, unit, scene.now)
-        placed = schedule.starts(scene.network, unit, request, taken, scene.milliseconds)
+        placed = schedule.starts(grids, unit, request, taken, scene.milliseconds)
         ledger.add_airings(session, scene.now, unit, bulletin, placed)
         if placed:
             starts[unit] = placed[0].start
@@ -295,6 +302,17 @@ def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bullet
     ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
     approved = Approved(starts, tuple(homeless), _warnings(scene.network, homeless))
     return Done(approved, Changed(units=tuple(starts)))
+
+
+def _series(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
+    """From now on the grid's line is in every programme; ``starts``: the first in each commune within ``SHOWN``."""
+    grids, now = Grids(scene.network), scene.milliseconds
+    units = schedule.communes(scene.network, scene.on, bulletin)
+    own = (relays.Series(bulletin, b""),)
+    found = {unit: relays.airings(grids, unit, own, now, now + SHOWN) for unit in units}
+    ledger.move(session, scene.now, row, State.SCHEDULED)
+    starts = {str(unit): each[0][0].start for unit, each in found.items() if each}
+    return Done(Approved(starts), Changed(units=tuple(str(unit) for unit in units)))
 
 
 def _order(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
@@ -327,9 +345,10 @@ def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) 
 def _cancel(session: Session, scene: Scene, row: BulletinRow, reason: str) -> Changed:
     targets = ledger.end_entries(session, scene.now, row.id)
     everywhere = {a.unit for a in ledger.airings(session, row.id)}
+    relayed = schedule.communes(scene.network, scene.on, ledger.body_of(row)) if row.repeats == relays.SERIES else ()
     units = ledger.cancel_airings(session, row.id, everywhere, scene.now)
     ledger.move(session, scene.now, row, State.CANCELLED, reason)
-    return Changed(targets, units)
+    return Changed(targets, (*units, *relayed))
 
 
 def _warnings(network: Network, homeless: Iterable[str]) -> Refusals:

@@ -31,8 +31,8 @@ from nms.store import (
     to_milliseconds,
 )
 
-KEPT = timedelta(hours=1)
-"""How long an airing that is over stays in its programme."""
+KEPT = timedelta(days=1)
+"""How long an airing that is over stays in its programme: what was played of it counts in its day's airtime."""
 LONGEST = timedelta(hours=3)
 """No recording is longer: an airing that began earlier is over."""
 
@@ -53,9 +53,12 @@ class Actor:
     uid: int
 
 
-def add(session: Session, now: datetime, who: Actor, draft: Draft, bulletin: Bulletin, content: ContentRow) -> None:
-    """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte."""
-    add_once(session, content)
+def add(
+    session: Session, now: datetime, who: Actor, draft: Draft, bulletin: Bulletin, content: ContentRow | None
+) -> None:
+    """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte. A relay has no content."""
+    if content is not None:
+        add_once(session, content)
     session.add(
         BulletinRow(
             id=bulletin.id,

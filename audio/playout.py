@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import asrun, desk, ledger, muting
+from audio import asrun, desk, ledger, muting, relays
 from audio.broker import TOPICS, Broker
 from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
 from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
@@ -29,7 +29,9 @@ from audio.muting import Mended, Mute, Silencing
 from audio.publisher import Hub, Publisher
 from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
+from audio.relays import Relays
 from audio.trials import Trials, Tried
+from inventory.lines import Relay
 from inventory.model import TIMEZONE, Network, Person
 from nms import journal
 from nms.journal import EventKind
@@ -110,9 +112,11 @@ class Playout:
         self._clock = clock
         self._policies = policies
         self._library = library
-        self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock)
+        self._relays = Relays(network)
+        self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock, self._relays)
         self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
         self._trials = Trials(store, self._publisher, self._intake, clock)
+        self._unsigned: tuple[Relay, ...] = ()
         self._heard: dict[str, tuple[int, int]] = {}
         self._expected: dict[str, tuple[Network, object, int]] = {}
 
@@ -158,6 +162,28 @@ class Playout:
         who = Actor(person, uid)
         await self._store.write(lambda s: ledger.add(s, scene.now, who, draft, bulletin, sound))
         return Submitted(bulletin.id, content)
+
+    async def hand_in_relays(
+        self, person: Person, unit: str, authority: str, *, uid: int = NOBODY
+    ) -> tuple[str, ...] | Refusals:
+        """Make a bulletin to be signed of each relay of the unit that has none; the ids of the new ones."""
+        scene, who = self._scene(), Actor(person, uid)
+        refused = relays.may_hand_in(scene.network, scene.on, person, unit)
+        if refused:
+            return refused
+
+        def work(session: Session) -> tuple[str, ...]:
+            known = [s.bulletin for s in relays.series(session, scene.now)]
+            known += relays.waiting(session, scene.now)
+            made = []
+            for line in relays.unsigned(scene.network, known, scene.on, scene.milliseconds):
+                if line.unit == unit:
+                    draft, bulletin = relays.compose(scene.network, line, person, authority, scene.now)
+                    ledger.add(session, scene.now, who, draft, bulletin, None)
+                    made.append(bulletin.id)
+            return tuple(made)
+
+        return await self._store.write(work)
 
     async def body(self, bulletin_id: str) -> bytes | Refusals:
         """The exact bytes that the approver reads and signs."""
@@ -363,6 +389,7 @@ class Playout:
                     await self._publisher.time()
                 if loop.time() - moved >= PROGRAMMES_EVERY:
                     moved = loop.time()
+                    await self._note_relays()
                     await self._publisher.refresh()
             except StoreError as error:
                 if error.code in LOST_CLAIM:
@@ -376,6 +403,15 @@ class Playout:
             await self._store.write(lambda s: asrun.advance(s, now))
         if await self._store.read(lambda s: ledger.expired(s, now)):
             await self._publisher.orders(await self._store.write(lambda s: muting.expire(s, now)))
+
+    async def _note_relays(self) -> None:
+        """Say which relays of the grid nobody has signed, each time that they are others."""
+        now = self._clock()
+        lines = await self._store.read(lambda s: self._relays.unsigned(s, now))
+        if lines != self._unsigned:
+            self._unsigned = lines
+            for warning in relays.unsigned_warnings(self._network(), lines):
+                log.warning("%s %s", warning.code, warning.text())
 
     async def _note_broker(self, connections: int) -> None:
         now, data = self._clock(), {"connections": connections}

@@ -20,6 +20,7 @@ from audio.documents import Ack, Airing, DeviceSettings, HubTime, Now, NowEntry,
 from audio.envelope import MAX_FRAME, VERSION, Header, b64, seal
 from audio.ledger import Target
 from audio.library import Library
+from audio.relays import Relays
 from audio.trust import HUB
 from nms.store import BulletinRow, Store, to_milliseconds
 
@@ -43,12 +44,21 @@ class Hub:
 class Publisher:
     """Signs documents with the hub's key and hands them to the broker."""
 
-    def __init__(self, store: Store, broker: Broker, hub: Hub, library: Library, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        hub: Hub,
+        library: Library,
+        clock: Callable[[], datetime],
+        relays: Relays,
+    ) -> None:
         self._store = store
         self._broker = broker
         self._hub = hub
         self._library = library
         self._clock = clock
+        self._relays = relays
         self._published: dict[str, tuple[Programme, int]] = {}
         self._one_at_a_time = {"prog": asyncio.Lock(), "now": asyncio.Lock()}
 
@@ -58,7 +68,7 @@ class Publisher:
         targets = await self._store.read(lambda s: ledger.current_targets(s, now))
         await self.orders(targets)
         units = await self._store.read(lambda s: ledger.programme_units(s, now, AHEAD))
-        await self.programmes(units)
+        await self.programmes({*units, *await self._relaying(now)})
 
     async def orders(self, targets: Iterable[Target]) -> None:
         """Publish the full current state of these targets."""
@@ -90,10 +100,16 @@ class Publisher:
         async with self._one_at_a_time["prog"]:
             now = self._clock()
             until = to_milliseconds(now + AHEAD)
-            found = await self._store.read(lambda s: ledger.programmes(s, wanted, now, now + AHEAD))
+            found, relayed = await self._store.read(
+                lambda s: (
+                    ledger.programmes(s, wanted, now, now + AHEAD),
+                    self._relays.airings(s, wanted, now - ledger.KEPT, now + AHEAD, now),
+                )
+            )
             changed = {}
             for unit, airings in found.items():
-                programme = programme_document(unit, airings, until)
+                both = sorted([*airings, *relayed.get(unit, ())], key=lambda a: (a[0].start, a[0].airing))
+                programme = programme_document(unit, both, until)
                 if self._differs(programme, now):
                     changed[f"{TOPICS}/prog/{unit}"] = programme
             numbers = await self._numbers(changed, now)
@@ -120,7 +136,10 @@ class Publisher:
 
     async def refresh(self) -> None:
         """Move all programmes on: what is over leaves them, what comes within reach joins them."""
-        await self.programmes(tuple(self._published))
+        await self.programmes({*self._published, *await self._relaying(self._clock())})
+
+    async def _relaying(self, now: datetime) -> tuple[str, ...]:
+        return await self._store.read(lambda s: self._relays.units(s, now))
 
     async def time(self) -> None:
         now = self._clock()

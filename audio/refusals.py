@@ -47,6 +47,11 @@ CODES: Mapping[str, tuple[str, str]] = {
         "an operator or approver of {issuer} ends it, for all that it stops",
     ),
     "BUL037": ("{device} is not silenced", "see what is silenced with: loa alarms"),
+    "BUL050": (
+        "the relay '{name}' of {unit} is not signed: nothing of it is aired",
+        "hand it in with 'loa grid sign {code}', then a leader approves it",
+    ),
+    "BUL051": ("the grid has no relay of {unit}'s own", "a relay is signed where grid.yaml declares it"),
     "BUL040": ("{person} may not have {device} tried out", "a technician or operator of that area asks for it"),
     "BUL041": ("{device} is no loudspeaker in use", "see: loa show"),
     "BUL042": ("the hub has no connection to the broker", "wait until loa status shows it, then ask again"),

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
+from audio import grid
 from audio.bulletin import addressed
 from audio.documents import Bulletin, Span
-from audio.timetable import DAY, GAP, Placement, Wanted, place
+from audio.grid import Grids
+from audio.timetable import DAY, Airtime, Placement, Wanted, place
 from inventory.model import TIMEZONE, Network, UnitId
 from nms.store import from_milliseconds, to_milliseconds
 
@@ -33,9 +35,9 @@ def communes(network: Network, on: date, bulletin: Bulletin) -> tuple[UnitId, ..
     return tuple(sorted(unit for unit in units if unit is not None))
 
 
-def starts(network: Network, unit: UnitId, request: Request, taken: Sequence[Span], now: int) -> tuple[Placement, ...]:
+def starts(grids: Grids, unit: UnitId, request: Request, taken: Sequence[Span], now: int) -> tuple[Placement, ...]:
     """The starts in that commune around what it airs already; fewer than asked for where there is no room."""
-    bulletin = request.bulletin
+    bulletin, network = request.bulletin, grids.network
     until = min(bulletin.valid_until, now + FARTHEST)
     wanted = Wanted(
         bulletin=bulletin.id,
@@ -48,36 +50,35 @@ def starts(network: Network, unit: UnitId, request: Request, taken: Sequence[Spa
     )
     placed, _ = place(
         [wanted],
-        [Span(span.start - GAP, span.until + GAP) for span in taken],
-        sessions(network, unit, now, until),
+        [*taken, *(relay.span for relay in grids.relays(unit, now, until))],
+        grids.rooms(unit, bulletin.tier, now, until),
         quiet(network, unit, now, until),
         now + LEAD,
+        Airtime(grid.airtime(network, network.chain(unit))),
     )
     return placed
 
 
-def sessions(network: Network, unit: UnitId, now: int, until: int) -> tuple[Span, ...]:
-    """The unit's sessions that touch ``[now, until)``: those of the nearest unit in its chain that has any."""
-    for holder in network.chain(unit):
-        found = [s for s in network.sessions if s.unit == holder]
-        if found:
-            begins = [(_instant(day, s.start), round(s.duration * 1000)) for day in _days(now, until) for s in found]
-            return _touching((Span(start, start + length) for start, length in begins), now, until)
-    return ()
-
-
 def quiet(network: Network, unit: UnitId, now: int, until: int) -> tuple[Span, ...]:
-    """The quiet hours that touch ``[now, until)``: those of the nearest unit in its chain, as in its policy."""
-    for holder in network.chain(unit):
+    """When nothing may be placed in ``[now, until)``: quiet hours but for their exceptions, and silent windows.
+
+    The quiet hours are those of the nearest unit in its chain that has any, as in its policy.
+    """
+    above = network.chain(unit)
+    opened = grid.exceptions(network, above)
+    nights = (part for night in _nights(network, above, now, until) for part in grid.without(night, opened))
+    silent = (grid.span_of(w.start, w.end) for w in grid.silent_windows(network, above))
+    return _touching((*nights, *silent), now, until)
+
+
+def _nights(network: Network, above: Sequence[UnitId], now: int, until: int) -> Iterator[Span]:
+    for holder in above:
         found = [q for q in network.quiet_hours if q.unit == holder]
+        for day in _days(now, until) if found else ():
+            for q in found:
+                yield Span(_instant(day, q.start), _instant(day + timedelta(days=q.end <= q.start), q.end))
         if found:
-            windows = (
-                Span(_instant(day, q.start), _instant(day + timedelta(days=q.end <= q.start), q.end))
-                for day in _days(now, until)
-                for q in found
-            )
-            return _touching(windows, now, until)
-    return ()
+            return
 
 
 def _touching(windows: Iterable[Span], now: int, until: int) -> tuple[Span, ...]:

@@ -101,7 +101,9 @@ def held(policy: Policy, items: Iterable[Item], orders: Iterable[Order]) -> Held
     mine = tuple(i for i in items if addresses(i.bulletin, policy))
     # the same order may reach a device by several places
     given = {o.entry: o for o in orders if o.bulletin is None or addresses(o.bulletin, policy)}
-    contents = {i.bulletin.content for i in mine} | {o.bulletin.content for o in given.values() if o.bulletin}
+    contents = {i.bulletin.content for i in mine if not i.relay} | {
+        o.bulletin.content for o in given.values() if o.bulletin
+    }
     return Held(policy, mine, tuple(given.values()), frozenset(contents))
 
 
@@ -191,11 +193,12 @@ def _may_begin(held: Held, history: Sequence[Segment], at: int) -> Play | None:
     """What this device, with its own history, must begin or go on with at ``at``."""
     begun = {(s.airing, s.repeat) for s in history}
     waiting = any(
-        i.airing.start <= at <= i.airing.latest - i.bulletin.duration
+        i.airing.start <= at <= (i.over if i.relay else i.airing.latest - i.bulletin.duration)
         and (i.airing.airing, i.airing.repeat) not in begun
         for i in held.items
     )
-    cut = any(s.cut and s.ended is not None and at - s.ended <= RESUME_WITHIN for s in history)
+    relays = {i.airing.airing for i in held.items if i.relay and i.airing.start <= at < i.over}
+    cut = any(s.cut and s.ended is not None and (s.airing in relays or at - s.ended <= RESUME_WITHIN) for s in history)
     if not (waiting or cut or any(o.start <= at < o.until for o in held.orders)):
         return None
     return what_plays(held.items, held.orders, history, at, held.policy).play

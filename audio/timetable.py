@@ -5,9 +5,12 @@
 
 The rules (domain.md's, and nothing else):
 - only an emergency interrupts; while one is in force its area is silent otherwise;
-- in the quiet hours only an emergency plays, or what a dated exception of the policy allows;
+- in the quiet hours only an emergency plays, or what a dated exception of the policy allows; no exception lifts a
+  silent window;
+- no more scheduled sound begins than the policy's airtime of the local day still holds;
 - an interrupted recording's remainder plays if it waited at most 2 minutes and still fits;
 - each (item, repeat) begins once, across reboots;
+- a relay keeps its instants: it is joined late at where it is, rejoined after an interruption, and over at its end;
 - a stop silences what it names, or, naming nothing, everything that began before it;
 - while a device is silenced (a stop that names everything) nothing plays on it, no emergency either.
 
@@ -16,10 +19,10 @@ All times are Unix milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from audio.documents import EVERYTHING, Airing, Bulletin, BulletinClass, NowKind, Policy, Resume, Span
+from audio.documents import EVERYTHING, Airing, Bulletin, BulletinClass, ContentKind, NowKind, Policy, Resume, Span
 
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
@@ -36,6 +39,15 @@ class Item:
 
     airing: Airing
     bulletin: Bulletin
+
+    @property
+    def relay(self) -> bool:
+        return self.bulletin.kind is ContentKind.RELAY
+
+    @property
+    def over(self) -> int:
+        """When a relay's window is over."""
+        return min(self.airing.start + self.bulletin.duration, self.airing.latest, self.bulletin.valid_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +125,14 @@ def what_plays(
     if emergencies:
         return Decision(None, "emergency hold", wake)
     if not loud:
-        return Decision(None, "quiet hours", wake)
-    return _scheduled(items, stops, heard, now, policy, wake)
+        return Decision(None, "silent window" if is_silent(now, policy) else "quiet hours", wake)
+    return _scheduled(items, stops, history, now, policy, wake)
 
 
 def _scheduled(
     items: Sequence[Item],
     stops: Sequence[Order],
-    heard: dict[tuple[str, int], Segment],
+    history: Sequence[Segment],
     now: int,
     policy: Policy,
     wake: int,
@@ -129,18 +141,41 @@ def _scheduled(
         (i for i in items if _addressed(i.bulletin, policy) and not _item_stopped(i, stops)),
         key=lambda i: (i.airing.start, i.airing.airing),
     )
+    heard, spent = _last_segments(history), _spent(items, history, now, policy)
+    reason = "held" if stops else "nothing due"
     candidates = []
     for number, item in enumerate(mine):
         segment = heard.get((item.airing.airing, item.airing.repeat))
-        limit = _limit(mine, number, now, policy)
-        play = _continue(item, segment, now) or _begin(item, segment, now, limit) or _again(item, segment, now, limit)
-        if play is not None:
-            # what is on the air goes on; then what was interrupted; then what is due, in order of its start
-            candidates.append((segment is None, segment is not None and segment.ended is not None, number, play))
+        play = _candidate(mine, number, segment, now, policy)
+        if play is None:
+            continue
+        on_air = segment is not None and segment.ended is None
+        if on_air or _in_airtime(play, now, spent, policy):
+            candidates.append((_rank(item, segment), number, play))
+        else:
+            reason = "airtime"
     if not candidates:
-        return Decision(None, "held" if stops else "nothing due", wake)
-    play = min(candidates, key=lambda c: c[:3])[3]
+        return Decision(None, reason, wake)
+    play = min(candidates, key=lambda c: c[:2])[2]
     return Decision(play, str(play.bulletin.cls), min(wake, play.ends))
+
+
+def _candidate(mine: Sequence[Item], number: int, segment: Segment | None, now: int, policy: Policy) -> Play | None:
+    """What item ``number`` would play now if it were alone."""
+    item = mine[number]
+    if item.relay:
+        return _join(item, segment, now, policy)
+    limit = _limit(mine, number, now, policy)
+    return _continue(item, segment, now) or _begin(item, segment, now, limit) or _again(item, segment, now, limit)
+
+
+def _rank(item: Item, segment: Segment | None) -> int:
+    """What is on the air goes on; then a relay, which cannot wait; then what was interrupted; then what is due."""
+    if segment is not None and segment.ended is None:
+        return 0
+    if item.relay:
+        return 1
+    return 3 if segment is None else 2
 
 
 def missed(
@@ -154,12 +189,19 @@ def missed(
         for number, item in enumerate(mine)
         if (item.airing.airing, item.airing.repeat) not in heard
         and since <= item.airing.start <= now
-        and now + item.bulletin.duration > _limit(mine, number, now, policy)
+        and (now >= item.over if item.relay else now + item.bulletin.duration > _limit(mine, number, now, policy))
     )
 
 
+def is_silent(now: int, policy: Policy) -> bool:
+    """Whether ``now`` lies in a dated window in which nothing but an emergency sounds."""
+    return any(w.start <= now < w.until for w in policy.silent)
+
+
 def is_quiet(now: int, policy: Policy) -> bool:
-    """Whether ``now`` lies in the quiet hours and in no signed exception."""
+    """Whether ``now`` lies in a silent window, or in the quiet hours and in no signed exception."""
+    if is_silent(now, policy):
+        return True
     if any(e.start <= now < e.until for e in policy.exceptions):
         return False
     minute = (now // MINUTE + policy.utc_offset) % (24 * 60)
@@ -167,11 +209,13 @@ def is_quiet(now: int, policy: Policy) -> bool:
 
 
 def quiet_begins(now: int, policy: Policy) -> int:
-    """The next instant from ``now`` on at which quiet hours hold; FOREVER where there are none."""
+    """The next instant from ``now`` on at which quiet hours or a silent window hold; FOREVER where there are none."""
     if is_quiet(now, policy):
         return now
-    starts = [_next_minute(now, q.start, policy.utc_offset) for q in policy.quiet]
+    nights = [_next_minute(now, q.start, policy.utc_offset) for q in policy.quiet]
+    starts = [night + day * DAY for night in nights for day in (0, 1)]
     starts += [e.until for e in policy.exceptions if e.until > now]
+    starts += [w.start for w in policy.silent if w.start > now]
     quiet = [s for s in sorted(starts) if is_quiet(s, policy)]
     return quiet[0] if quiet else FOREVER
 
@@ -198,19 +242,30 @@ class Placement:
     latest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Airtime:
+    """At most ``limit`` ms of scheduled sound in one local day; 0: any."""
+
+    limit: int = 0
+    utc_offset: int = 420
+
+
 def place(
     wanted: Sequence[Wanted],
     taken: Iterable[Span],
     sessions: Sequence[Span],
     quiet: Sequence[Span],
     now: int,
+    airtime: Airtime = Airtime(),
 ) -> tuple[tuple[Placement, ...], tuple[Wanted, ...]]:
     """Starts for ``wanted`` around what is ``taken``, and what found no room within its validity.
 
-    Priority before normal, then the unit's own ``order``. ``sessions`` and ``quiet`` cover the days to come, in local
-    time already turned into instants. Nothing starts before ``now``, overlaps, or reaches into ``quiet``.
+    Priority before normal, then the unit's own ``order``. ``sessions`` (the best first) and ``quiet`` cover the days to
+    come, in local time already turned into instants. Nothing starts before ``now``, comes nearer than ``GAP`` to what
+    is taken, reaches into ``quiet``, or makes a day longer than ``airtime``.
     """
-    busy = sorted([*taken, *quiet], key=lambda s: s.start)
+    sound = list(taken)
+    busy = sorted([*(_padded(s) for s in sound), *quiet], key=lambda s: s.start)
     placed: list[Placement] = []
     homeless: list[Wanted] = []
     rank = {BulletinClass.PRIORITY: 0, BulletinClass.NORMAL: 1}
@@ -218,27 +273,87 @@ def place(
         windows = sessions if want.sessions else (Span(now, FOREVER),)
         after = max(now, want.valid_from)
         for repeat in want.repeats:
-            found = _free(want, windows, busy, after)
+            spent = _by_day(sound, airtime) if airtime.limit else {}
+            found = _free(want, windows, busy, after, spent, airtime)
             if found is None:
                 homeless.append(want)
                 break
             placed.append(Placement(want.bulletin, repeat, found.start, found.until))
-            busy = sorted([*busy, Span(found.start, found.start + want.duration + GAP)], key=lambda s: s.start)
-            after = found.start + want.duration + GAP
+            sound.append(Span(found.start, found.start + want.duration))
+            busy = sorted([*busy, _padded(sound[-1])], key=lambda s: s.start)
+            after = sound[-1].until + GAP
     return tuple(placed), tuple(homeless)
 
 
-def _free(want: Wanted, windows: Sequence[Span], busy: Sequence[Span], after: int) -> Span | None:
+def _padded(span: Span) -> Span:
+    return Span(span.start - GAP, span.until + GAP)
+
+
+def _free(
+    want: Wanted,
+    windows: Sequence[Span],
+    busy: Sequence[Span],
+    after: int,
+    spent: Mapping[int, int],
+    airtime: Airtime,
+) -> Span | None:
     """``start`` of the first room for the bulletin and, as ``until``, the end of the window it lies in."""
+    if airtime.limit and want.duration > airtime.limit:
+        return None
     for window in windows:
-        start = max(after, window.start)
         end = min(window.until, want.valid_until)
-        for span in busy:
-            if span.start < start + want.duration and start < span.until:
-                start = span.until
-        if start + want.duration <= end:
-            return Span(start, min(end, start + DAY))
+        start = _clear(max(after, window.start), want.duration, busy)
+        while start + want.duration <= end:
+            full = _full(Span(start, start + want.duration), spent, airtime)
+            if full is None:
+                return Span(start, min(end, start + DAY))
+            start = _clear(full, want.duration, busy)
     return None
+
+
+def _clear(start: int, duration: int, busy: Sequence[Span]) -> int:
+    """The first instant from ``start`` on from which so much is free."""
+    for span in busy:
+        if span.start < start + duration and start < span.until:
+            start = span.until
+    return start
+
+
+def _full(span: Span, spent: Mapping[int, int], airtime: Airtime) -> int | None:
+    """The end of the first day that this sound would make too long; None if there is none."""
+    if not airtime.limit:
+        return None
+    for day, length in _by_day([span], airtime).items():
+        if spent.get(day, 0) + length > airtime.limit:
+            return (day + 1) * DAY - airtime.utc_offset * MINUTE
+    return None
+
+
+def _by_day(spans: Iterable[Span], airtime: Airtime) -> dict[int, int]:
+    """Milliseconds of sound in each local day, days counted from 1970."""
+    found: dict[int, int] = {}
+    shift = airtime.utc_offset * MINUTE
+    for span in spans:
+        start, until = span.start + shift, span.until + shift
+        while start < until:
+            day = start // DAY
+            part = min(until, (day + 1) * DAY) - start
+            found[day] = found.get(day, 0) + part
+            start += part
+    return found
+
+
+def _spent(items: Sequence[Item], history: Sequence[Segment], now: int, policy: Policy) -> dict[int, int]:
+    """What this device has played of its programme, by local day (ms). Orders are nobody's airtime."""
+    if not policy.airtime:
+        return {}
+    scheduled = {i.airing.airing for i in items}
+    sound = [Span(s.began, now if s.ended is None else s.ended) for s in history if s.airing in scheduled]
+    return _by_day(sound, Airtime(policy.airtime, policy.utc_offset))
+
+
+def _in_airtime(play: Play, now: int, spent: Mapping[int, int], policy: Policy) -> bool:
+    return _full(Span(now, play.ends), spent, Airtime(policy.airtime, policy.utc_offset)) is None
 
 
 def _last_segments(history: Sequence[Segment]) -> dict[tuple[str, int], Segment]:
@@ -296,6 +411,15 @@ def _continue(item: Item, segment: Segment | None, now: int) -> Play | None:
     return _play(item, offset, now)
 
 
+def _join(item: Item, segment: Segment | None, now: int, policy: Policy) -> Play | None:
+    """The rest of a relay, from where it is now; nothing once it was ended by anything that does not pass."""
+    ends = min(item.over, quiet_begins(now, policy))
+    ended = segment is not None and segment.ended is not None and not segment.cut
+    if ended or not item.airing.start <= now < ends:
+        return None
+    return Play(item.airing.airing, item.airing.repeat, item.bulletin, now - item.airing.start, ends)
+
+
 def _again(item: Item, segment: Segment | None, now: int, limit: int) -> Play | None:
     """An interrupted item's remainder (or the whole, if its issuer wants that) by the rule of the two minutes."""
     if segment is None or item.bulletin.resume is Resume.DROP or not _may_resume(segment, now):
@@ -326,7 +450,8 @@ def _limit(mine: Sequence[Item], number: int, now: int, policy: Policy) -> int:
 def _next_change(items: Sequence[Item], orders: Sequence[Order], now: int, policy: Policy) -> int:
     times = [i.airing.start for i in items]
     times += [t for o in orders for t in (o.start, o.until)]
-    times += [t for e in policy.exceptions for t in (e.start, e.until)]
+    times += [t for e in (*policy.exceptions, *policy.silent) for t in (e.start, e.until)]
+    times += [_next_minute(now, 0, policy.utc_offset)] if policy.airtime else []
     times += [_next_minute(now, m, policy.utc_offset) for q in policy.quiet for m in (q.start, q.end)]
     return min((t for t in times if t > now), default=FOREVER)
 

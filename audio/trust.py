@@ -13,18 +13,19 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, time
+from datetime import date, datetime, time
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audio import envelope
-from audio.documents import BulletinClass, Ceilings, Policy, PolicyKey, Quiet, encode
+from audio import envelope, grid
+from audio.documents import BulletinClass, Ceilings, Policy, PolicyKey, Quiet, Span, encode
 from audio.faults import fault
 from inventory.diagnostics import Diagnostic
-from inventory.model import Device, DeviceId, DeviceKind, Network, Trust, TrustKey, UnitId
+from inventory.model import TIMEZONE, Device, DeviceId, DeviceKind, Network, Trust, TrustKey, UnitId
+from nms.store import to_milliseconds
 
 ROOT = "root"
 HUB = "hub"
@@ -118,18 +119,23 @@ def keyring(trust: Trust) -> dict[str, envelope.Key]:
 
 
 def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
-    """What that device may obey on that date: its units and groups, trusted keys, quiet hours and volume ceilings."""
+    """What that device may obey on that date: its units and groups, trusted keys, quiet hours and volume ceilings.
+
+    Its windows that are over by then are left out.
+    """
     units = network.device_chain(device, on)
     mine = [key for key in trust.keys if key.hub or key.unit in units]
-    volume = device.volume
+    volume, today = device.volume, to_milliseconds(datetime.combine(on, time(), TIMEZONE))
     return Policy(
         device=device.id,
         units=units,
         groups=network.groups_of(device),
         keys=tuple(_policy_key(_envelope_key(key)) for key in mine),
         quiet=_quiet(network, units),
-        exceptions=(),
+        exceptions=tuple(e for e in grid.exceptions(network, units) if e.until > today),
         ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),
+        silent=tuple(w for w in _silent(network, device, units) if w.until > today),
+        airtime=grid.airtime(network, units),
     )
 
 
@@ -262,6 +268,15 @@ def _quiet(network: Network, units: Sequence[UnitId]) -> tuple[Quiet, ...]:
         if found:
             return found
     return ()
+
+
+def _silent(network: Network, device: Device, units: Sequence[UnitId]) -> Iterator[Span]:
+    """The silent windows of its units, its hamlet and its groups."""
+    groups = network.groups_of(device)
+    for window in network.grid.silent:
+        hamlet = window.hamlet is not None and window.hamlet == device.hamlet
+        if window.unit in units or hamlet or window.group in groups:
+            yield grid.span_of(window.start, window.end)
 
 
 def _minute(at: time) -> int:

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import silence, trust
+from audio import relays, silence, trust
 from audio.documents import Airing, Bulletin, DeviceState, NowKind, Policy, Receipt, Result, decode
 from audio.ledger import LONGEST
+from audio.relays import Relays
 from audio.silence import CALM, KINDS, Due, Finding, Held, Memory, Word
 from audio.timetable import Item, Order, Segment
 from inventory.model import TIMEZONE, DeviceId, DeviceKind, Network
@@ -29,7 +30,8 @@ log = logging.getLogger("loa.watch")
 
 EVERY = 5.0
 """Seconds between two looks."""
-BACK = LONGEST + timedelta(hours=1)
+MARGIN = timedelta(hours=1)
+BACK = LONGEST + MARGIN
 """What began earlier cannot be on the air."""
 AHEAD = timedelta(hours=24)
 OVERLAP = timedelta(minutes=1)
@@ -79,6 +81,7 @@ class Watch:
         self._clock = clock
         self._monitor = monitor
         self._words = words
+        self._relays = Relays(network)
         self._stations: tuple[Network, date, Mapping[str, Station]] | None = None
         self._bulletins: dict[str, Bulletin] = {}
         self._history: dict[str, dict[str, Segment]] = {}
@@ -114,8 +117,9 @@ class Watch:
     # -- what is in the store
 
     def _plan(self, session: Session, now: datetime) -> Plan:
+        since = now - self._back()
         airings = session.scalars(
-            select(AiringRow).where(AiringRow.start > now - BACK, AiringRow.start < now + AHEAD, ~AiringRow.cancelled)
+            select(AiringRow).where(AiringRow.start > since, AiringRow.start < now + AHEAD, ~AiringRow.cancelled)
         ).all()
         entries = session.scalars(select(NowEntryRow).where(NowEntryRow.until > now - BACK)).all()
         self._learn(session, {a.bulletin for a in airings} | {e.bulletin for e in entries if e.bulletin})
@@ -123,6 +127,10 @@ class Watch:
         for row in airings:
             airing = Airing(row.id, row.bulletin, row.repeat, to_milliseconds(row.start), to_milliseconds(row.latest))
             items.setdefault(row.unit, []).append(Item(airing, self._bulletins[row.bulletin]))
+        units = {station.unit for station in self._where(now).values()}
+        series = {s.bulletin.id: s.bulletin for s in relays.series(session, since)}
+        for unit, relayed in self._relays.airings(session, units, since, now + AHEAD, now).items():
+            items.setdefault(unit, []).extend(Item(airing, series[airing.bulletin]) for airing, _ in relayed)
         return Plan(
             {unit: tuple(found) for unit, found in items.items()},
             tuple(self._told(row) for row in entries if row.kind in list(NowKind)),
@@ -145,7 +153,7 @@ class Watch:
         return Told(row.target, Order(str(row.entry["entry"]), kind, names, start, to_milliseconds(until), bulletin))
 
     def _receipts(self, session: Session, now: datetime) -> tuple[tuple[str, datetime, Receipt], ...]:
-        since = now - BACK if self._read is None else min(self._read, now) - OVERLAP
+        since = now - self._back() if self._read is None else min(self._read, now) - OVERLAP
         rows = session.scalars(select(ReceiptRow).where(ReceiptRow.received > since))
         return tuple((row.id, row.received, _receipt(row)) for row in rows)
 
@@ -156,7 +164,7 @@ class Watch:
         self._remember(plan, now)
         found: dict[str, list[Finding]] = {}
         known: set[str] = set()
-        round_ = _Round(plan, at)
+        round_ = _Round(plan, at - round((self._back() - MARGIN).total_seconds() * 1000))
         for device, station in self._where(now).items():
             if self._at_work(device):
                 continue
@@ -197,13 +205,17 @@ class Watch:
             if segment is not None:
                 self._history.setdefault(receipt.device, {})[number] = segment
             self._read = max(self._read or received, received)
-        oldest = to_milliseconds(now - BACK)
+        oldest = to_milliseconds(now - self._back())
         for device in tuple(self._history):
             kept = {n: s for n, s in self._history[device].items() if s.began > oldest}
             if kept:
                 self._history[device] = kept
             else:
                 del self._history[device]
+
+    def _back(self) -> timedelta:
+        """How far back what was played can matter now: a whole day where the day's airtime is limited."""
+        return BACK + timedelta(days=1) if self._network().grid.airtime else BACK
 
     def _where(self, now: datetime) -> Mapping[str, Station]:
         network = self._network()
@@ -216,9 +228,9 @@ class Watch:
 class _Round:
     """One look: devices that stand alike hold the same, and who holds the same shares the predictions."""
 
-    def __init__(self, plan: Plan, now: int) -> None:
+    def __init__(self, plan: Plan, since: int) -> None:
         self._plan = plan
-        self._since = now - round(LONGEST.total_seconds() * 1000)
+        self._since = since
         self._held: dict[Any, Held] = {}
         self._due: dict[Any, tuple[Due, Due]] = {}
         bulletins = [i.bulletin for items in plan.items.values() for i in items]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
 
 from inventory import overlay
+from inventory.check_grid import GRID_CHECKS
+from inventory.check_grid import references as grid_references
 from inventory.check_units import UNIT_CHECKS
 from inventory.check_work import WORK_CHECKS
 from inventory.codes import Finding, guess, shown, some
 from inventory.diagnostics import Place
-from inventory.model import Device, DeviceId, DeviceKind, Hamlet, Network, QuietHours, Session, Target, Tier, UnitId
-
-_DAY = 24 * 3600
+from inventory.model import Device, DeviceId, DeviceKind, Hamlet, Network, Target, Tier, UnitId
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def check(draft: Draft) -> Iterator[Finding]:
     yield from _devices(draft, guesses)
     yield from _members(draft, guesses)
     yield from _addresses(draft.network)
-    for simple in (_quiet_hours, _sessions, _users, _sums, *WORK_CHECKS):
+    for simple in (_quiet_hours, *GRID_CHECKS, _users, _sums, *WORK_CHECKS):
         yield from simple(draft.network)
 
 
@@ -110,6 +110,7 @@ def _top_references(network: Network) -> Iterator[Reference]:
         yield "INV102", quiet.place, ("unit",), quiet.unit, {}
     for session in network.sessions:
         yield "INV102", session.place, ("unit",), session.unit, {}
+    yield from grid_references(network)
     for work in network.maintenance:
         if work.unit is not None:
             yield "INV102", work.place, ("unit",), work.unit, {}
@@ -249,45 +250,6 @@ def _quiet_hours(network: Network) -> Iterator[Finding]:
         if quiet.start == quiet.end:
             fields = {"start": f"{quiet.start:%H:%M}", "end": f"{quiet.end:%H:%M}"}
             yield Finding("INV401", quiet.place, ("end",), fields)
-
-
-Span = tuple[float, float]
-"""Seconds of the day; the end may lie beyond midnight."""
-
-
-def _seconds(clock: time) -> float:
-    return clock.hour * 3600.0 + clock.minute * 60.0
-
-
-def _session(session: Session) -> Span:
-    start = _seconds(session.start)
-    return start, start + session.duration
-
-
-def _quiet(quiet: QuietHours) -> Span:
-    start, end = _seconds(quiet.start), _seconds(quiet.end)
-    return start, end if end > start else end + _DAY
-
-
-def _meet(one: Span, other: Span) -> bool:
-    """Whether two daily spans share a moment, either of which may run past midnight."""
-    return any(one[0] < other[1] + shift and other[0] + shift < one[1] for shift in (-_DAY, 0, _DAY))
-
-
-def _sessions(network: Network) -> Iterator[Finding]:
-    by_unit: dict[UnitId, list[Session]] = {}
-    for session in network.sessions:
-        for other in by_unit.setdefault(session.unit, []):
-            if _meet(_session(session), _session(other)):
-                fields = {"name": session.name, "other": other.name}
-                yield Finding("INV402", session.place, ("start",), fields, (other.place,))
-        by_unit[session.unit].append(session)
-        above = network.chain(session.unit)
-        for quiet in network.quiet_hours:
-            if quiet.unit in above and quiet.start != quiet.end and _meet(_session(session), _quiet(quiet)):
-                window = f"{quiet.start:%H:%M}–{quiet.end:%H:%M}"
-                fields = {"name": session.name, "window": window, "unit": quiet.unit}
-                yield Finding("INV403", session.place, ("start",), fields, (quiet.place,))
 
 
 def _users(network: Network) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV110": ("key {kid} speaks for the unknown unit '{id}'", "name a unit of units.yaml"),
     "INV111": ("the row of the unknown district '{id}'", "name a district of units.yaml"),
     "INV112": ("planned work on the unknown device '{id}'", "declare the device, or remove the entry"),
+    "INV113": ("there is no {kind} called '{id}'", "known: {known}"),
     "INV201": ("code {code} also belongs to '{other}' at that time", "end one before the other begins"),
     "INV202": ("the parent '{parent}' is not valid during all of {period}", "name the parent of that period"),
     "INV203": ("'{id}' is above itself: {cycle}", "a unit's parent is of a higher tier"),
@@ -72,8 +73,11 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV312": ("the work ends at {end}, not after {start}", "'until' is when everything is to be on again"),
     "INV313": ("planned work names a unit or a device, one of them", "write 'unit: …' or 'device: …'"),
     "INV401": ("quiet hours from {start} to {end} are empty", "start and end differ; they may cross midnight"),
-    "INV402": ("'{name}' overlaps '{other}'", "sessions of one unit follow each other"),
-    "INV403": ("'{name}' runs into the quiet hours {window} of '{unit}'", "move the session or the quiet hours"),
+    "INV402": ("'{name}' overlaps '{other}'", "sessions of one unit follow each other, and so do its relays and slots"),
+    "INV403": (
+        "'{name}' runs into the quiet hours {window} of '{unit}'",
+        "move it, or give it dates and enter the exception that a leader has signed for them",
+    ),
     "INV404": ("'{user}' is already the account of '{other}'", "one account per person"),
     "INV405": ("not the base64 of an Ed25519 public key (32 bytes)", "copy the key that 'loa init' printed"),
     "INV406": (
@@ -87,6 +91,20 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV408": (
         "{count} SIMs have run out, the first on {day}: {devices}",
         "renew their plans, then correct 'expires'; see: loa show --sims",
+    ),
+    "INV409": ("a URL of '{id}' carries a name, a password or a token", "use an address that needs no secret"),
+    "INV410": ("the window ends at {end}, not after {start}", "'until' is the first moment after it"),
+    "INV411": (
+        "a silent window names a unit, a hamlet or a group, one of them",
+        "write 'unit: …', 'hamlet: …' or 'group: …'",
+    ),
+    "INV412": (
+        "'{person}' is no leader who may sign for '{unit}'",
+        "name a person of people.yaml with the role approver in that area",
+    ),
+    "INV413": (
+        "relays and slots take {minutes} minutes on {day}, more than the {limit} allowed a day",
+        "shorten them, or raise the limit",
     ),
     "SEL001": ("the quote is not closed", 'close it: commune="Ia Pa"'),
     "SEL002": ("unknown key '{key}'", "known keys: {known}"),

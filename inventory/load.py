@@ -15,6 +15,7 @@ from inventory.checks import Draft, Site, check
 from inventory.codes import Finding, guess
 from inventory.diagnostics import Diagnostic, Place, has_errors
 from inventory.fields import Reader, Record
+from inventory.load_grid import grid, grid_sessions
 from inventory.model import (
     BoardSize,
     Device,
@@ -34,7 +35,6 @@ from inventory.model import (
     PersonId,
     QuietHours,
     Rollout,
-    Session,
     Station,
     Target,
     Tier,
@@ -56,7 +56,6 @@ from inventory.schema import (
     MODEM,
     PERSON,
     QUIET,
-    SESSION,
     STATION,
     TIER_OF,
     UNIT_RECORD,
@@ -259,7 +258,8 @@ class _Collector:
             maintenance=tuple(_maintenance(v) for v in top.get("maintenance", ()) if MAINTENANCE.whole(v)),
             hub=Hub(**top["hub"]) if HUB.whole(top.get("hub", {})) else None,
             rollout=Rollout(**top.get("rollout", {})),
-            sessions=tuple(Session(**v) for v in self.tops["grid"].get("sessions", ()) if SESSION.whole(v)),
+            sessions=grid_sessions(self.tops["grid"]),
+            grid=grid(self.tops["grid"]),
             targets=tuple(_targets(self.tops["targets"])),
             trust=_trust(self.tops.get("trust", {})),
         )

@@ -14,6 +14,7 @@ from typing import NewType, TypeVar
 from zoneinfo import ZoneInfo
 
 from inventory.diagnostics import Place
+from inventory.lines import Grid, When
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -268,12 +269,16 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A daily session (buổi phát) in which bulletins are aired; ``unit`` and everything below it, nearest unit wins."""
+    """A session (buổi phát) in which bulletins are aired, in ``unit`` and everything below it.
+
+    The nearest unit that has sessions on a day wins.
+    """
 
     unit: UnitId
     name: str
     start: time
     duration: float
+    when: When = When()
     place: Place = Place("")
 
 
@@ -373,6 +378,7 @@ class Network:
     people: Mapping[PersonId, Person] = field(default_factory=dict)
     quiet_hours: tuple[QuietHours, ...] = ()
     sessions: tuple[Session, ...] = ()
+    grid: Grid = Grid()
     targets: tuple[Target, ...] = ()
     trust: Trust | None = None
     profiles: tuple[str, ...] = ()

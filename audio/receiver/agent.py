@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result, TrialKind
+from audio.documents import Bulletin, ContentKind, DeviceState, NowKind, Receipt, Result, TrialKind
 from audio.receiver import VERSION
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
@@ -36,6 +36,10 @@ TICK = 1_000
 RETRY = 50
 """How soon to look again for a sound that should have ended by now (its end is an event, too)."""
 PURGE = 3_600_000
+NO_SIGNAL = "no signal"
+"""A relay's pages do not come: its window is silent, and its receipt says so."""
+_SILENCES = {"held": "stopped"} | {r: r for r in ("quiet hours", "silent window", "silenced", "airtime")}
+"""What a decision for silence says in the receipt of an item that it kept from beginning."""
 
 
 class CacheLike(Protocol):
@@ -197,11 +201,15 @@ class Agent:
 
     def _decide(self, at: int) -> Decision:
         """The timetable's decision over what is on this device's storage."""
-        items = tuple(i for i in self._relevant(at) if i.airing.start > at or self._cache.has(i.bulletin.content))
+        items = tuple(
+            i for i in self._relevant(at) if i.relay or i.airing.start > at or self._cache.has(i.bulletin.content)
+        )
         orders, policy, history = self._held.orders, self._held.policy, self._journal.history
         decision = what_plays(items, orders, history, at, policy)
         if decision.play is None or self._cache.has(decision.play.bulletin.content):
             return decision
+        if decision.play.bulletin.kind is ContentKind.RELAY:
+            return Decision(None, NO_SIGNAL, decision.until)
         here = tuple(o for o in orders if o.bulletin is None or self._cache.has(o.bulletin.content))
         other = what_plays(items, here, history, at, policy)
         if other.play is not None and self._order(other.play) is not None:
@@ -244,7 +252,7 @@ class Agent:
         """Why the sound ends before its time, and whether that may pass."""
         if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
             return decision.reason.removesuffix(" hold"), True
-        if decision.reason in ("quiet hours", "silenced"):
+        if decision.reason in ("quiet hours", "silent window", "silenced"):
             return decision.reason, False
         if decision.play is not None and self._stage.on_air and self._trials.kind(self._stage.on_air.play):
             return "busy", False
@@ -286,6 +294,8 @@ class Agent:
                 self._why[key] = self._obstacle(item, decision)
 
     def _chance(self, item: Item, at: int) -> bool:
+        if item.relay:
+            return at < item.over
         return at + item.bulletin.duration <= min(item.airing.latest, item.bulletin.valid_until)
 
     def _obstacle(self, item: Item, decision: Decision) -> str:
@@ -293,9 +303,11 @@ class Agent:
             return "no clock"
         if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
             return "emergency hold"
-        if decision.reason in ("quiet hours", "silenced", "held"):
-            return "stopped" if decision.reason == "held" else decision.reason
-        if not self._cache.has(item.bulletin.content):
+        if decision.reason in _SILENCES:
+            return _SILENCES[decision.reason]
+        if decision.reason == NO_SIGNAL:
+            return NO_SIGNAL if item.relay else "busy"
+        if not item.relay and not self._cache.has(item.bulletin.content):
             return "no content"
         return "busy" if decision.play is not None else "too late"
 
@@ -367,7 +379,8 @@ class Agent:
 
     def _wanted(self) -> frozenset[str]:
         policy = self._held.policy
-        bulletins = [i.bulletin for i in self._held.items] + [o.bulletin for o in self._held.orders if o.bulletin]
+        bulletins = [i.bulletin for i in self._held.items if not i.relay]
+        bulletins += [o.bulletin for o in self._held.orders if o.bulletin]
         return frozenset(
             b.content for b in bulletins if b.audience.addresses(policy.device, policy.units, policy.groups)
         )

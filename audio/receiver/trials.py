@@ -30,7 +30,7 @@ from audio.timetable import Decision, Order, Play, quiet_begins
 
 LENGTH = {TrialKind.TONE: 2_000, TrialKind.CHECK: 400}
 """Milliseconds."""
-FORBIDDEN = frozenset({"emergency hold", "quiet hours", "silenced"})
+FORBIDDEN = frozenset({"emergency hold", "quiet hours", "silent window", "silenced"})
 """Why the timetable keeps silence where no tone may break it."""
 
 

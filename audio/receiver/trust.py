@@ -16,6 +16,7 @@ from audio.documents import (
     Airing,
     Bulletin,
     BulletinClass,
+    ContentKind,
     DocumentError,
     Now,
     NowEntry,
@@ -29,6 +30,8 @@ from audio.timetable import Item, Order
 
 SKEW = 5_000
 """A frame may be valid this many ms from now on: the signer's clock and ours need not agree better."""
+SESSION_NAME = r"[a-z0-9-]{1,32}"
+"""What a relay's content is called: the live session whose pages are played."""
 BAD_CONTENT = "content"
 """Counted beside the envelope's reasons: a sound that is not what its bulletin says."""
 
@@ -230,8 +233,10 @@ def _sound(entry: NowEntry, bulletin: Bulletin | None) -> bytes | Refused:
 
 
 def _sane(bulletin: Bulletin) -> bool:
+    relay = bulletin.kind is ContentKind.RELAY
     return (
-        re.fullmatch(r"[0-9a-f]{64}", bulletin.content) is not None
+        re.fullmatch(SESSION_NAME if relay else r"[0-9a-f]{64}", bulletin.content) is not None
+        and not (relay and (bulletin.siren or bulletin.cls is BulletinClass.EMERGENCY))
         and 0 <= bulletin.volume <= 100
         and bulletin.duration > 0
         and bulletin.siren >= 0

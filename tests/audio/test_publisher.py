@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from audio.broker import Broker
 from audio.documents import Airing, NowEntry, NowKind, Span, encode
 from audio.envelope import MAX_FRAME, b64
+from audio.grid import Grids
 from audio.library import Library
 from audio.playout import Playout
 from audio.publisher import now_document, programme_document
-from audio.schedule import quiet, sessions
+from audio.schedule import quiet
 from inventory.model import Session
 from nms.store import BulletinRow, Store, to_milliseconds
 from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, Clock, Keys, network
@@ -78,11 +79,11 @@ def test_the_nearest_units_sessions_and_quiet_hours_hold() -> None:
     noon = Session(DISTRICT, "trưa", EVENING.time().replace(hour=11, minute=0, second=0), 1800.0)
     net = replace(plain, sessions=(*plain.sessions, replace(noon, unit=OTHER)))
     evening = EVENING.replace(hour=17, minute=0, second=0)
-    assert sessions(net, WARD, NOW, NOW + DAY)[0] == Span(
+    assert Grids(net).rooms(WARD, "commune", NOW, NOW + DAY)[0] == Span(
         to_milliseconds(evening), to_milliseconds(evening) + 3_600_000
     )
     tomorrow = to_milliseconds((EVENING + timedelta(days=1)).replace(hour=11, minute=0, second=0))
-    assert sessions(net, OTHER, NOW, NOW + DAY) == (Span(tomorrow, tomorrow + 1_800_000),)
+    assert Grids(net).rooms(OTHER, "commune", NOW, NOW + DAY) == (Span(tomorrow, tomorrow + 1_800_000),)
     night = to_milliseconds(EVENING.replace(hour=21, minute=0, second=0))
     assert quiet(net, WARD, NOW, NOW + DAY) == (Span(night, night + 8 * 3_600_000),)
     after_midnight = night + 4 * 3_600_000

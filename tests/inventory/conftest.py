@@ -47,6 +47,21 @@ FILES = {
         sessions:
           - {unit: "64", name: sáng, start: "05:00", duration: 60m}
           - {unit: "64", name: chiều, start: "17:00", duration: 1h}
+        sources:
+          - {id: vov1, name: VOV1, urls: ["https://vov1.example/live.m3u8", "rtp://239.1.1.1:5004"]}
+        relays:
+          - {unit: "64", name: VOV1 sáng, source: vov1, start: '05:00', duration: 30m}
+          - {unit: "64", name: Giao thừa, source: vov1, start: "23:45", duration: 45m, holiday: tet, to: 2025-01-29}
+        slots:
+          - {unit: "23557", name: trưa, for: own, start: "11:00", duration: 15m, days: [mon, thu], from: 2024-09-02}
+        holidays:
+          - {unit: "64", id: tet, name: Tết Nguyên đán, from: 2025-01-28, to: 2025-02-03, without: [trưa]}
+        silent:
+          - {unit: "23557", from: 2024-10-05T07:00, until: 2024-10-05T10:00, reason: Thi tuyển sinh}
+        exceptions:
+          - {unit: "64", from: 2025-01-28T21:00, until: 2025-01-29T00:30, signer: binh-tran, document: 12/UBND-VX}
+        airtime:
+          - {unit: "64", limit: 12h}
         """,
     "groups.yaml": """\
         groups:

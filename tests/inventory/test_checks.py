@@ -20,6 +20,16 @@ def line_of(diagnostic: Diagnostic) -> str:
     return diagnostic.source[diagnostic.place.column - 1 :]
 
 
+RELAY = "  - {{unit: {unit}, name: thêm, source: vov1, start: {start}, duration: 30m}}\n"
+SLOT = "  - {{unit: {unit}, name: thêm, for: own, start: {start}, duration: 30m}}\n"
+HOLIDAY = "  - {unit: '64', id: tet, name: Tết, from: 2026-02-16, to: 2026-02-20}\n"
+
+
+def _added(key: str, record: str) -> tuple[str, str]:
+    """The replacement that puts a record at the top of a list."""
+    return f"\n{key}:\n", f"\n{key}:\n{record}"
+
+
 CASES = [
     ("INV102", "network.yaml", 'province: "64"', 'province: "65"', '"65"'),
     ("INV206", "network.yaml", 'province: "64"', 'province: "622"', '"622"'),
@@ -94,6 +104,23 @@ CASES = [
     ("INV402", "grid.yaml", 'start: "17:00", duration: 1h', 'start: "05:30", duration: 1h', '"05:30"'),
     ("INV403", "grid.yaml", "duration: 1h", "duration: 5h", '"17:00"'),
     ("INV403", "grid.yaml", 'start: "05:00"', 'start: "04:30"', '"04:30"'),
+    ("INV102", "grid.yaml", *_added("relays", RELAY.format(unit="99999", start="'11:00'")), "99999"),
+    ("INV113", "grid.yaml", "source: vov1, start: '05", "source: vov2, start: '05", "vov2"),
+    ("INV113", "grid.yaml", "holiday: tet", "holiday: tett", "tett"),
+    ("INV113", "grid.yaml", "without: [trưa]", "without: [tối]", "tối"),
+    ("INV101", "grid.yaml", *_added("holidays", HOLIDAY), None),
+    ("INV205", "grid.yaml", "to: 2025-02-03", "to: 2025-01-28", "2025-01-28"),
+    ("INV402", "grid.yaml", *_added("relays", RELAY.format(unit='"64"', start='"05:29"')), "'05:00'"),
+    ("INV402", "grid.yaml", *_added("slots", SLOT.format(unit='"64"', start='"05:29"')), None),
+    ("INV403", "grid.yaml", *_added("relays", RELAY.format(unit='"64"', start='"20:45"')), '"20:45"'),
+    ("INV403", "grid.yaml", "until: 2025-01-29T00:30", "until: 2025-01-29T00:15", '"23:45"'),
+    ("INV409", "grid.yaml", "https://vov1.example/live", "https://an:secret@vov1.example/live", None),
+    ("INV409", "grid.yaml", "https://vov1.example/live", "https://vov1.example/live?token=x", None),
+    ("INV410", "grid.yaml", "until: 2024-10-05T10:00", "until: 2024-10-05T07:00", "2024-10-05T07:00"),
+    ("INV411", "grid.yaml", 'unit: "23557", from: 2024-10-05', "from: 2024-10-05", None),
+    ("INV103", "grid.yaml", 'unit: "23557", from: 2024-10-05', "hamlet: 23557-H77, from: 2024-10-05", "23557-H77"),
+    ("INV412", "grid.yaml", "signer: binh-tran", "signer: an-nguyen", "an-nguyen"),
+    ("INV413", "grid.yaml", "limit: 12h", "limit: 29m", "29m"),
     ("INV404", "people.yaml", "user: binh", "user: an", "an,"),
     ("INV101", TAY_SON, "id: 23617-L02", "id: 23557-L01", None),
 ]

@@ -50,7 +50,25 @@ def grid(provinces: Sequence[str]) -> str:
     rows = [
         {"unit": unit, "name": name, "start": start, "duration": "60m"} for unit in provinces for name, start in names
     ]
-    return "# Three sessions a day, as the province's press reports them.\n" + lines("sessions", rows)
+    relays = [
+        {"unit": unit, "name": "VOV1 sáng", "source": "vov1", "start": "05:00", "duration": "30m"} for unit in provinces
+    ]
+    return (
+        "# Three sessions a day, as the province's press reports them.\n"
+        + lines("sessions", rows)
+        + "# Where VOV1 is heard: put the province's own addresses here, the preferred one first.\n"
+        + lines("sources", [{"id": "vov1", "name": "VOV1", "urls": list(PLACEHOLDERS)}])
+        + lines("relays", relays)
+        + "# An Khê's morning: the relay, the district, the commune.\n"
+        + lines("slots", SLOTS)
+    )
+
+
+PLACEHOLDERS = ("https://vov1.example/live.m3u8", "https://vov1-backup.example/live.mp3")
+SLOTS: Sequence[dict[str, Value]] = (
+    {"unit": "623", "name": "thị xã An Khê", "for": "district", "start": "05:30", "duration": "15m"},
+    {"unit": "23627", "name": "xã Xuân An", "for": "own", "start": "05:45", "duration": "15m"},
+)
 
 
 def unit_id(code: str, year: int, facts: Facts) -> str:

@@ -93,6 +93,9 @@ PLAYED: Mapping[str, str] = {
 }
 REASONS: Mapping[str, str] = {
     "quiet hours": N_("quiet hours"),
+    "silent window": N_("silent window"),
+    "airtime": N_("the day's airtime is used up"),
+    "no signal": N_("no signal to relay"),
     "emergency hold": N_("between the rounds of an emergency"),
     "emergency": N_("cut by an emergency"),
     "drill": N_("cut by a drill"),
