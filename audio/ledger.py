@@ -35,6 +35,8 @@ KEPT = timedelta(hours=1)
 """How long an airing that is over stays in its programme."""
 LONGEST = timedelta(hours=3)
 """No recording is longer: an airing that began earlier is over."""
+_KEPT = tuple(name for name in NowEntry.__slots__ if name not in ("signed", "sounds"))
+"""What a row keeps of an entry: frame and sounds are the bulletin's and the library's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def add_entries(
     ``by``, who ordered it, is kept beside it and not published.
     """
     targets = tuple(Target(place, issuer) for place in places)
-    plain = {name: getattr(entry, name) for name in NowEntry.__slots__}
+    plain = {name: getattr(entry, name) for name in _KEPT}
     session.add_all(
         NowEntryRow(
             id=new_id(from_milliseconds(entry.start)),
@@ -239,7 +241,7 @@ def entries(session: Session, target: Target, now: datetime) -> tuple[tuple[NowE
 
 
 def _entry(row: NowEntryRow) -> NowEntry:
-    return NowEntry(**{name: row.entry[name] for name in NowEntry.__slots__} | {"kind": NowKind(row.kind)})
+    return NowEntry(**{name: row.entry[name] for name in _KEPT} | {"kind": NowKind(row.kind)})
 
 
 def programme_units(session: Session, now: datetime, horizon: timedelta) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ CLASSES = tuple(str(c) for c in BulletinClass)
 SHORTEST = 8
 """Characters of a passphrase."""
 DAY = 24 * 60 * 60 * 1000
+LANGUAGES = ("vi",)
+"""Of a device in no hamlet."""
 LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
 """Kinds of device that obey documents, and so need a policy."""
 
@@ -130,6 +132,7 @@ def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
         quiet=_quiet(network, units),
         exceptions=(),
         ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),
+        languages=_languages(network, device),
     )
 
 
@@ -262,6 +265,12 @@ def _quiet(network: Network, units: Sequence[UnitId]) -> tuple[Quiet, ...]:
         if found:
             return found
     return ()
+
+
+def _languages(network: Network, device: Device) -> tuple[str, ...]:
+    """Those of its hamlet, in the order to be spoken."""
+    hamlet = network.hamlets.get(device.hamlet) if device.hamlet is not None else None
+    return hamlet.languages if hamlet is not None and hamlet.languages else LANGUAGES
 
 
 def _minute(at: time) -> int:

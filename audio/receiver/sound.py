@@ -33,7 +33,10 @@ class SoundError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on."""
+    """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on.
+
+    ``then``: what is said after ``content`` each time, the message in further languages, with its length in ms.
+    """
 
     content: Path
     duration: int
@@ -41,6 +44,7 @@ class Round:
     times: int = 1
     offset: int = 0
     volume: int = 100
+    then: tuple[tuple[Path, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,11 @@ def _pieces(what: Round | Tone) -> Iterator[bytes]:
         return
     if what.offset < what.siren:
         yield siren(what.siren)[what.offset * PER_MS * 2 :]
-    said = max(what.offset - what.siren, 0)
-    for number in range(said // what.duration, what.times):
-        start = max(said - number * what.duration, 0)
-        yield from _exactly((what.duration - start) * PER_MS * 2, decode(what.content, start * PER_MS))
+    passed = max(what.offset - what.siren, 0)
+    for content, duration in ((what.content, what.duration), *what.then) * what.times:
+        if passed < duration:
+            yield from _exactly((duration - passed) * PER_MS * 2, decode(content, passed * PER_MS))
+        passed = max(passed - duration, 0)
 
 
 def _exactly(size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -56,6 +56,16 @@ def test_an_offset_begins_exactly_there(sound: Sound, offset: int) -> None:
     assert b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3, offset=offset))) == whole[offset * 96 :]
 
 
+@pytest.mark.parametrize("offset", [0, 499, 2_499, 2_500, 2_501, 3_999, 4_000, 7_123])
+def test_each_time_the_message_is_said_in_every_language(sound: Sound, offset: int) -> None:
+    then = ((sound.path, 1_500),)
+    vietnamese = b"".join(blocks(Round(sound.path, 2_000)))
+    whole = siren(500) + (vietnamese + vietnamese[: 1_500 * 96]) * 2
+    assert (
+        b"".join(blocks(Round(sound.path, 2_000, siren=500, times=2, offset=offset, then=then))) == whole[offset * 96 :]
+    )
+
+
 @pytest.mark.parametrize("start", [10 * 48_000, 10 * 48_000 + 1, 12_345 * 48, 14_999 * 48])
 def test_a_sought_offset_is_exact_too(sound: Sound, start: int) -> None:
     whole = samples(b"".join(decode(sound.path, 0)))[start:].astype(int)

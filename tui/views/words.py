@@ -96,6 +96,7 @@ REASONS: Mapping[str, str] = {
     "emergency hold": N_("between the rounds of an emergency"),
     "emergency": N_("cut by an emergency"),
     "drill": N_("cut by a drill"),
+    "follow_up": N_("cut by a correction or all-clear"),
     "stopped": N_("stopped"),
     "silenced": N_("the cluster is silenced"),
     "withdrawn": N_("withdrawn"),
