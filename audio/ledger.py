@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from audio.bulletin import FOLLOWS, Draft, State
 from audio.documents import EVERYTHING, Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
 from audio.envelope import next_sequence
+from audio.library import Content
 from audio.timetable import Placement
 from inventory.model import Person
 from nms import journal
@@ -83,6 +84,29 @@ def add(session: Session, now: datetime, who: Actor, draft: Draft, bulletin: Bul
         session, now, EventKind.BULLETIN_STATE, bulletin.id, from_=State.DRAFT, to=State.SUBMITTED, cause=who.person.id
     )
     act(session, now, who, "bulletin.submit", bulletin.id, {"title": bulletin.title, "audience": draft.audience})
+
+
+def broke_glass(session: Session, now: datetime, who: Actor, row: BulletinRow, reason: str) -> None:
+    """An emergency goes out without a second person: on record, and told to everyone who follows what happens."""
+    journal.append(session, now, EventKind.BULLETIN_BROKE_GLASS, row.id, to=who.person.id, cause=reason)
+    act(session, now, who, "bulletin.break_glass", row.id, {"reason": reason, "origin": row.origin})
+
+
+def content_row(content: Content, title: str, now: datetime) -> ContentRow:
+    return ContentRow(
+        sha=content.sha,
+        size=content.size,
+        duration_ms=content.duration_ms,
+        codec="opus",
+        created=now,
+        lufs=content.lufs,
+        title=title,
+        source=content.source,
+    )
+
+
+def add_content(session: Session, content: ContentRow) -> None:
+    add_once(session, content)
 
 
 def act(session: Session, now: datetime, who: Actor, action: str, subject: str, data: dict[str, object]) -> None:

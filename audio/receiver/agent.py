@@ -267,7 +267,8 @@ class Agent:
         volume = self._volume(bulletin, order, at)
         if order is None:
             return Round(path, duration, offset=play.offset, volume=volume)
-        return Round(path, duration, bulletin.siren, bulletin.times, play.offset, volume, tuple(then))
+        drill = order.kind is NowKind.DRILL
+        return Round(path, duration, bulletin.siren, bulletin.times, play.offset, volume, tuple(then), drill)
 
     def _volume(self, bulletin: Bulletin, order: Order | None, at: int) -> int:
         """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's.

@@ -21,6 +21,9 @@ LOW, HIGH = 600, 1200
 """The siren's two tones in Hz; it glides from one to the other and back in two seconds."""
 SIREN_LEVEL = 0.5
 
+CHIME = 500
+CHIME_HIGH, CHIME_LOW = 880, 660
+"""A drill's two tones in Hz, each this many ms long."""
 TONE_HZ = 1000
 TONE_LEVEL = 0.5
 FADE = RATE // 10
@@ -35,7 +38,8 @@ class SoundError(Exception):
 class Round:
     """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on.
 
-    ``then``: what is said after ``content`` each time, the message in further languages, with its length in ms.
+    ``then``: what is said after ``content`` each time, the message in further languages, with its length in ms. A
+    ``drill`` begins with a chime in place of the siren.
     """
 
     content: Path
@@ -45,6 +49,7 @@ class Round:
     offset: int = 0
     volume: int = 100
     then: tuple[tuple[Path, int], ...] = ()
+    drill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +60,25 @@ class Tone:
     volume: int = 100
 
 
-def tone(ms: int) -> bytes:
-    """1 kHz at full volume, that fades in and out."""
+def tone(ms: int, hertz: int = TONE_HZ) -> bytes:
+    """A steady tone at full volume, that fades in and out."""
     size = ms * PER_MS
     fade = min(FADE, size // 2)
     gains = ((1 - math.cos(math.pi * min(n, size - 1 - n, fade) / fade)) / 2 if fade else 1.0 for n in range(size))
-    peak, turn = TONE_LEVEL * 32767, 2 * math.pi * TONE_HZ / RATE
+    peak, turn = TONE_LEVEL * 32767, 2 * math.pi * hertz / RATE
     return array.array("h", (round(peak * gain * math.sin(turn * n)) for n, gain in enumerate(gains))).tobytes()
 
 
 def siren(ms: int) -> bytes:
     """The siren's first ``ms`` milliseconds at full volume: the same on every device."""
     period = _siren_period()
+    size = ms * PER_MS * 2
+    return (period * (size // len(period) + 1))[:size]
+
+
+def chime(ms: int) -> bytes:
+    """A drill's first ``ms`` milliseconds: two steady tones, one after the other, that nobody takes for the siren."""
+    period = b"".join(tone(CHIME, hertz) for hertz in (CHIME_HIGH, CHIME_LOW))
     size = ms * PER_MS * 2
     return (period * (size // len(period) + 1))[:size]
 
@@ -113,7 +125,7 @@ def _pieces(what: Round | Tone) -> Iterator[bytes]:
         yield tone(what.duration)
         return
     if what.offset < what.siren:
-        yield siren(what.siren)[what.offset * PER_MS * 2 :]
+        yield (chime if what.drill else siren)(what.siren)[what.offset * PER_MS * 2 :]
     passed = max(what.offset - what.siren, 0)
     for content, duration in ((what.content, what.duration), *what.then) * what.times:
         if passed < duration:

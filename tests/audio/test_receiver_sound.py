@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from audio.receiver.player import FileOutput, NullOutput, Player, siren
-from audio.receiver.sound import BLOCK, Round, SoundError, blocks, decode, primed
+from audio.receiver.sound import BLOCK, Round, SoundError, blocks, chime, decode, primed
 from tests.audio.receiver_kit import EVENING, Sound, make_sound
 
 
@@ -32,6 +32,16 @@ def test_the_siren_is_the_same_everywhere_and_joins_without_a_click() -> None:
     assert np.abs(np.diff(long.astype(int))).max() < 3_000
     assert np.array_equal(long[:48_000], long[96_000:144_000])
     assert 15_000 < np.abs(long.astype(int)).max() <= 16_384
+
+
+def test_a_drill_begins_with_a_sound_of_its_own_as_long_as_the_siren(sound: Sound) -> None:
+    drill = b"".join(blocks(Round(sound.path, 1_000, siren=2_300, drill=True)))
+    real = b"".join(blocks(Round(sound.path, 1_000, siren=2_300)))
+    assert len(drill) == len(real)
+    assert drill[: 2_300 * 96] == chime(2_300)
+    assert drill[2_300 * 96 :] == real[2_300 * 96 :]
+    spectrum = np.abs(np.fft.rfft(samples(chime(500)).astype(float)))
+    assert spectrum.argmax() * 48_000 / len(samples(chime(500))) == pytest.approx(880, abs=3)
 
 
 def test_a_sound_is_exactly_as_long_as_its_bulletin_says(sound: Sound) -> None:

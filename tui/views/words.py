@@ -130,6 +130,7 @@ EVENTS: Mapping[str, str] = {
     "bulletin.state": N_("bulletin"),
     "bulletin.stopped": N_("bulletin stopped"),
     "bulletin.resumed": N_("stop ended"),
+    "bulletin.broke_glass": N_("emergency without a second person"),
     "bulletin.published": N_("bulletin published"),
     "deploy.started": N_("roll-out begun"),
     "deploy.finished": N_("roll-out finished"),
