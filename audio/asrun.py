@@ -102,6 +102,13 @@ def receipts(session: Session, bulletin: str) -> tuple[Receipt, ...]:
     )
 
 
+def reached(session: Session, bulletin: str) -> frozenset[str]:
+    """The devices on which it was heard, at least in part."""
+    sounded = (Result.PLAYED, Result.PARTIAL)
+    query = select(ReceiptRow.device).where(ReceiptRow.bulletin == bulletin, ReceiptRow.result.in_(sounded))
+    return frozenset(session.scalars(query))
+
+
 def heard(session: Session, bulletins: Iterable[str]) -> dict[str, int]:
     """How many devices played each bulletin whole at least once."""
     rows = session.execute(

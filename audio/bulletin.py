@@ -46,6 +46,10 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+NOT_SENT = (State.DRAFT, State.SUBMITTED, State.RETURNED)
+"""Nobody can have heard it."""
+ALONE = (Role.OPERATOR, Role.APPROVER)
+"""Who may send a filled script to one commune without a second person."""
 FOLLOWS: Mapping[State, tuple[State, ...]] = {
     State.DRAFT: (State.SUBMITTED,),
     State.SUBMITTED: (State.APPROVED, State.RETURNED, State.CANCELLED),
@@ -67,7 +71,7 @@ class Draft:
 
     ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
     ``authority`` the document or order it rests on (căn cứ). A ``drill`` obeys quiet hours. Validity defaults to
-    60 minutes for emergencies and 7 days otherwise.
+    60 minutes for emergencies and 7 days otherwise. ``script``: the pre-approved one whose words these are.
     """
 
     tier: Tier
@@ -85,6 +89,7 @@ class Draft:
     volume: int = 100
     authority: str = ""
     drill: bool = False
+    script: str = ""
 
 
 class Sound(Protocol):
@@ -113,6 +118,8 @@ class Stored(Protocol):
 
 def order_kind(bulletin: Bulletin) -> NowKind | None:
     """How it travels in a ``now`` document, None if it is scheduled: a siren without the class is a drill."""
+    if bulletin.follows:
+        return NowKind.FOLLOW_UP
     if bulletin.cls is BulletinClass.EMERGENCY:
         return NowKind.EMERGENCY
     return NowKind.DRILL if bulletin.siren else None
@@ -127,8 +134,7 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
     if unit.tier is not draft.tier:
         found.append(refuse("BUL003", unit=unit.name, tier=draft.tier))
     person = network.people.get(draft.author)
-    roles = (Role.EDITOR, Role.OPERATOR) if draft.cls is BulletinClass.EMERGENCY else (Role.EDITOR,)
-    if person is None or not may(network, person, roles, draft.origin):
+    if person is None or not may(network, person, _writers(draft), draft.origin):
         found.append(refuse("BUL001", person=draft.author, cls=draft.cls, unit=unit.name))
     if not draft.title.strip():
         found.append(refuse("BUL006"))
@@ -252,6 +258,12 @@ def may_end(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, 
 def unit_name(network: Network, unit: str) -> str:
     known = network.units.get(UnitId(unit))
     return known.name if known is not None else unit
+
+
+def _writers(draft: Draft) -> tuple[Role, ...]:
+    if draft.script:
+        return (Role.EDITOR, *ALONE)
+    return (Role.EDITOR, Role.OPERATOR) if draft.cls is BulletinClass.EMERGENCY else (Role.EDITOR,)
 
 
 def _limits(draft: Draft, now: datetime) -> Iterable[Diagnostic]:

@@ -20,6 +20,7 @@ from audio.documents import EVERYTHING, Audience, Bulletin, ContentKind, NowEntr
 from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.refusals import refuse
+from audio.scripts import may_send
 from audio.timetable import DAY
 from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import Network
@@ -130,19 +131,26 @@ def places(audience: Audience) -> tuple[str, ...]:
     )
 
 
-def approve(session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes) -> Done[Approved] | Refusals:
-    """Keep the signed frame and give the bulletin its starts, or put its order in force."""
+def approve(
+    session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes, reason: str = ""
+) -> Done[Approved] | Refusals:
+    """Keep the signed frame and give the bulletin its starts, or put its order in force.
+
+    ``reason``: why an emergency goes out without a second person (break-glass).
+    """
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
-    refused = may_approve(scene.network, who.person, row) or check_signature(
+    bulletin = ledger.body_of(row)
+    refused = may_send(scene.network, who.person, row, bulletin, scene.now, reason) or check_signature(
         scene.network, scene.on, row.body, signed, scene.milliseconds
     )
     if refused:
         return refused
     row.signed = signed
-    ledger.decide(session, scene.now, who, row, State.APPROVED)
-    bulletin = ledger.body_of(row)
+    if may_send(scene.network, who.person, row, bulletin, scene.now):
+        ledger.broke_glass(session, scene.now, who, row, reason)
+    ledger.decide(session, scene.now, who, row, State.APPROVED, reason)
     if bulletin.kind is ContentKind.RELAY:
         return _series(session, scene, row, bulletin)
     if order_kind(bulletin) is None:
@@ -325,7 +333,13 @@ def _order(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin)
     )
     targets = ledger.add_entries(session, places(bulletin.audience), bulletin.origin, entry)
     ledger.move(session, scene.now, row, State.SCHEDULED)
-    return Done(Approved({t.place: entry.start for t in targets}), Changed(targets))
+    ended: tuple[Target, ...] = ()
+    if bulletin.follows:
+        # in one document: where the alarm ends, its end is told
+        ended = ledger.end_entries(session, scene.now, bulletin.follows)
+        journal.append(session, scene.now, EventKind.BULLETIN_STOPPED, bulletin.follows, cause=bulletin.title)
+    changed = Changed(tuple(dict.fromkeys((*targets, *ended))))
+    return Done(Approved({t.place: entry.start for t in targets}), changed)
 
 
 def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) -> Changed:

@@ -104,7 +104,8 @@ class Bulletin:
 
     ``content`` is the SHA-256 of the encoded sound, ``duration`` its length; of a relay it is the live session's name.
     ``siren`` (ms, 0 = none), ``times`` (how often the message is said in one round) and ``every`` (ms between rounds,
-    0 = one) belong to emergencies and drills. ``also``: the message in other languages than ``language``. ``follows``:
+    0 = one) belong to emergencies and drills. ``also``: the message in further languages; an order is said in those of
+    its listeners, in their order, an airing in ``language`` alone. ``follows``:
     the bulletin whose correction or all-clear this is. ``script``: the pre-approved one it was filled from.
     """
 
@@ -135,9 +136,18 @@ class Bulletin:
     script: str = ""
 
     @property
-    def round(self) -> int:
-        """Length of one round in ms: the siren, then the message ``times`` times."""
-        return self.siren + self.duration * self.times
+    def voices(self) -> tuple[Voice, ...]:
+        """The message in every language that it has, the main one first."""
+        return (Voice(self.language, self.content, self.duration), *self.also)
+
+    def said(self, languages: tuple[str, ...]) -> tuple[Voice, ...]:
+        """What listeners of these languages are told, in their order; the main voice where none of them is there."""
+        known = {voice.language: voice for voice in reversed(self.voices)}
+        return tuple(known[language] for language in dict.fromkeys(languages) if language in known) or self.voices[:1]
+
+    def round(self, languages: tuple[str, ...]) -> int:
+        """Length in ms of one round for them: the siren, then ``times`` times the message in each language."""
+        return self.siren + self.times * sum(voice.duration for voice in self.said(languages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,9 @@ class Programme:
 
 @dataclass(frozen=True, slots=True)
 class NowEntry:
-    """An emergency or drill (``signed`` frame, ``sound`` carried as base64) or a stop, in force in ``[start, until)``.
+    """An emergency, drill or follow-up (``signed`` frame) or a stop, in force in ``[start, until)``.
+
+    ``sounds``: those of the bulletin's voices (base64) for which the document had room.
 
     A stop silences the bulletin it names, or, naming none, everything that began before it, or, naming
     ``EVERYTHING``, whatever comes. It ends early when the next document lacks it.
@@ -175,7 +187,7 @@ class NowEntry:
     start: int
     until: int
     signed: str = ""
-    sound: str = ""
+    sounds: tuple[str, ...] = ()
     reason: str = ""
 
 

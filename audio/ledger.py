@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from audio.bulletin import FOLLOWS, Draft, State
 from audio.documents import EVERYTHING, Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
 from audio.envelope import next_sequence
+from audio.library import Content
 from audio.timetable import Placement
 from inventory.model import Person
 from nms import journal
@@ -35,6 +36,8 @@ KEPT = timedelta(days=1)
 """How long an airing that is over stays in its programme: what was played of it counts in its day's airtime."""
 LONGEST = timedelta(hours=3)
 """No recording is longer: an airing that began earlier is over."""
+_KEPT = tuple(name for name in NowEntry.__slots__ if name not in ("signed", "sounds"))
+"""What a row keeps of an entry: frame and sounds are the bulletin's and the library's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,29 @@ def add(
         session, now, EventKind.BULLETIN_STATE, bulletin.id, from_=State.DRAFT, to=State.SUBMITTED, cause=who.person.id
     )
     act(session, now, who, "bulletin.submit", bulletin.id, {"title": bulletin.title, "audience": draft.audience})
+
+
+def broke_glass(session: Session, now: datetime, who: Actor, row: BulletinRow, reason: str) -> None:
+    """An emergency goes out without a second person: on record, and told to everyone who follows what happens."""
+    journal.append(session, now, EventKind.BULLETIN_BROKE_GLASS, row.id, to=who.person.id, cause=reason)
+    act(session, now, who, "bulletin.break_glass", row.id, {"reason": reason, "origin": row.origin})
+
+
+def content_row(content: Content, title: str, now: datetime) -> ContentRow:
+    return ContentRow(
+        sha=content.sha,
+        size=content.size,
+        duration_ms=content.duration_ms,
+        codec="opus",
+        created=now,
+        lufs=content.lufs,
+        title=title,
+        source=content.source,
+    )
+
+
+def add_content(session: Session, content: ContentRow) -> None:
+    add_once(session, content)
 
 
 def act(session: Session, now: datetime, who: Actor, action: str, subject: str, data: dict[str, object]) -> None:
@@ -154,7 +180,7 @@ def add_entries(
     ``by``, who ordered it, is kept beside it and not published.
     """
     targets = tuple(Target(place, issuer) for place in places)
-    plain = {name: getattr(entry, name) for name in NowEntry.__slots__}
+    plain = {name: getattr(entry, name) for name in _KEPT}
     session.add_all(
         NowEntryRow(
             id=new_id(from_milliseconds(entry.start)),
@@ -242,7 +268,7 @@ def entries(session: Session, target: Target, now: datetime) -> tuple[tuple[NowE
 
 
 def _entry(row: NowEntryRow) -> NowEntry:
-    return NowEntry(**{name: row.entry[name] for name in NowEntry.__slots__} | {"kind": NowKind(row.kind)})
+    return NowEntry(**{name: row.entry[name] for name in _KEPT} | {"kind": NowKind(row.kind)})
 
 
 def programme_units(session: Session, now: datetime, horizon: timedelta) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ from inventory.model import TIMEZONE, Network, Person
 from nms import journal
 from nms.journal import EventKind
 from nms.outage import Outage
-from nms.store import BulletinRow, ContentRow, Store, StoreError, to_milliseconds
+from nms.store import BulletinRow, Store, StoreError, to_milliseconds
 from nms.store.ownership import LOST_CLAIM
 
 Decided = TypeVar("Decided", Approved, Stopped, Resumed, Mended)
@@ -75,7 +75,10 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class BulletinView:
-    """A bulletin in a list: times and duration in ms, ``heard`` of ``expected`` loudspeakers."""
+    """A bulletin in a list: times and duration in ms, ``heard`` of ``expected`` loudspeakers.
+
+    Of a correction or all-clear those are expected that heard what it ``follows``.
+    """
 
     id: str
     title: str
@@ -90,6 +93,7 @@ class BulletinView:
     duration: int
     heard: int
     expected: int
+    follows: str = ""
 
 
 class Playout:
@@ -158,7 +162,7 @@ class Playout:
         bulletin = compose(scene.network, scene.on, draft, content, scene.now)
         if isinstance(bulletin, tuple):
             return bulletin
-        sound = _content_row(content, draft, scene.now)
+        sound = ledger.content_row(content, draft.title, scene.now)
         who = Actor(person, uid)
         await self._store.write(lambda s: ledger.add(s, scene.now, who, draft, bulletin, sound))
         return Submitted(bulletin.id, content)
@@ -191,11 +195,11 @@ class Playout:
         return row.body if row is not None else (refuse("BUL020", bulletin=bulletin_id),)
 
     async def approve(
-        self, person: Person, bulletin_id: str, signed: bytes, *, uid: int = NOBODY
+        self, person: Person, bulletin_id: str, signed: bytes, reason: str = "", *, uid: int = NOBODY
     ) -> Approved | Refusals:
         """Take the approver's signature, plan the bulletin or put its order in force, and publish that at once."""
         scene, who = self._scene(), Actor(person, uid)
-        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed))
+        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed, reason))
 
     async def give_back(self, person: Person, bulletin_id: str, reason: str, *, uid: int = NOBODY) -> Refusals:
         """Return a submitted bulletin to its author; empty when that is done."""
@@ -283,7 +287,10 @@ class Playout:
             heard = await self._store.read(lambda s: asrun.heard(s, stale))
             self._heard |= {bulletin: (counted.get(bulletin, 0), heard.get(bulletin, 0)) for bulletin in stale}
         scene = self._scene()
-        return tuple(self._view(scene, row) for row in rows)
+        views = tuple(self._view(scene, row) for row in rows)
+        follows = {view.follows for view in views if view.follows}
+        told = await self._store.read(lambda s: {b: len(asrun.reached(s, b)) for b in follows}) if follows else {}
+        return tuple(replace(view, expected=told.get(view.follows, view.expected)) for view in views)
 
     async def report(self, bulletin_id: str) -> Report | Refusals:
         """Who was addressed by the bulletin, and what each of them reported."""
@@ -300,6 +307,9 @@ class Playout:
                 for o in ledger.orders(session, bulletin_id)
             ]
             devices = [d.id for d in addressed(scene.network, scene.on, bulletin.audience)]
+            if bulletin.follows:
+                heard = asrun.reached(session, bulletin.follows)
+                devices = [d for d in devices if d in heard]
             return report(
                 bulletin_id,
                 devices,
@@ -367,6 +377,7 @@ class Playout:
             duration=bulletin.duration,
             heard=self._heard.get(row.id, (0, 0))[1],
             expected=expected,
+            follows=bulletin.follows,
         )
 
     async def _follow(self) -> None:
@@ -424,16 +435,3 @@ def _meant(scene: Scene, selection: str) -> Audience | Refusals:
     """The audience of a selection; a refusal if it means nobody."""
     audience = audience_of(scene.network, scene.on, selection)
     return (refuse("BUL005", audience=selection),) if audience == Audience() else audience
-
-
-def _content_row(content: Content, draft: Draft, now: datetime) -> ContentRow:
-    return ContentRow(
-        sha=content.sha,
-        size=content.size,
-        duration_ms=content.duration_ms,
-        codec="opus",
-        created=now,
-        lufs=content.lufs,
-        title=draft.title,
-        source=content.source,
-    )

@@ -173,13 +173,15 @@ class Publisher:
             return True
         return (last.airings, last.signed) != (programme.airings, programme.signed)
 
-    def _sounds(self, bulletins: Iterable[BulletinRow | None]) -> dict[str, str]:
-        """The sound (base64) of each bulletin; without its file a device fetches it or speaks the text itself."""
-        found = {}
+    def _sounds(self, bulletins: Iterable[BulletinRow | None]) -> dict[str, tuple[str, ...]]:
+        """The sounds (base64) of each bulletin's voices, the main one first, as far as their files are here."""
+        found: dict[str, tuple[str, ...]] = {}
         for row in bulletins:
             if row is not None and row.id not in found:
-                content = ledger.body_of(row).content
-                found[row.id] = b64(self._library.read(content)) if self._library.path(content) else ""
+                voices = ledger.body_of(row).voices
+                found[row.id] = tuple(
+                    b64(self._library.read(v.content)) for v in voices if self._library.path(v.content)
+                )
         return found
 
 
@@ -191,18 +193,20 @@ def settings_topic(device: str) -> str:
     return f"{TOPICS}/set/{device}"
 
 
-def now_document(entries: Sequence[tuple[NowEntry, BulletinRow | None]], sounds: Mapping[str, str]) -> Now:
-    """All that is in force for one target. If it is too much for a frame, the oldest orders travel without their sound:
-    whoever was there when they came has it, others fetch it.
+def now_document(entries: Sequence[tuple[NowEntry, BulletinRow | None]], sounds: Mapping[str, tuple[str, ...]]) -> Now:
+    """All that is in force for one target. If it is too much for a frame, the oldest orders travel without sounds:
+    whoever was there when they came has them, others fetch them. Of one order the further languages give way first.
     """
     full = []
     for entry, row in entries:
         signed = b64(row.signed) if row is not None and row.signed is not None else ""
-        full.append(replace(entry, signed=signed, sound=sounds.get(row.id, "") if row is not None else ""))
-    for number in range(len(full)):
-        if len(encode(Now(tuple(full)))) <= ROOM:
-            break
-        full[number] = replace(full[number], sound="")
+        full.append(replace(entry, signed=signed, sounds=sounds.get(row.id, ()) if row is not None else ()))
+    excess = len(encode(Now(tuple(full)))) - ROOM
+    for number, entry in enumerate(full):
+        kept = list(entry.sounds)
+        while kept and excess > 0:
+            excess -= len(kept.pop()) + 2
+        full[number] = replace(entry, sounds=tuple(kept))
     return Now(tuple(full))
 
 

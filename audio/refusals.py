@@ -55,6 +55,25 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL040": ("{person} may not have {device} tried out", "a technician or operator of that area asks for it"),
     "BUL041": ("{device} is no loudspeaker in use", "see: loa show"),
     "BUL042": ("the hub has no connection to the broker", "wait until loa status shows it, then ask again"),
+    "BUL060": ("'{script}' has empty blanks: {blanks}", "fill them: --set {blank}=…"),
+    "BUL061": ("'{script}' has no such blanks: {blanks}", "its blanks are: {known}"),
+    "BUL062": ("no script is called '{script}'", "scripts in scripts.yaml: {known}"),
+    "BUL063": ("'{area}' is not the name of one unit", "name one commune, one district or the province: {found}"),
+    "BUL064": ("'{typed}' is not what has to be typed", "type: {word}"),
+    "BUL065": (
+        "an emergency for more than one commune, or in free words, asks a second person",
+        "an approver of {unit} approves it, or after {seconds} s: loa approve --break-glass REASON",
+    ),
+    "BUL066": ("a second person has had {passed} s", "without one after {seconds} s; meanwhile call an approver"),
+    "BUL067": (
+        "no drill sounds in the quiet hours, {start} to {end} in {unit}",
+        "hold it by day; an emergency would be heard",
+    ),
+    "BUL068": (
+        "{count} emergencies for {unit} in the last {minutes} minutes already",
+        "look whether this one is another; it is not refused",
+    ),
+    "BUL069": ("there are no words to be said", "give them with --text, or put them into the script"),
 }
 
 

@@ -9,7 +9,7 @@ own storage while the link, the broker or the hub was away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audio.documents import Bulletin, DeviceState, NowKind, Policy, Receipt, Result
 from audio.timetable import (
@@ -22,6 +22,7 @@ from audio.timetable import (
     Order,
     Play,
     Segment,
+    follows_heard,
     what_plays,
 )
 from nms.alarms import Alarm, AlarmKind, Raised
@@ -48,7 +49,7 @@ KINDS = (
 STANDING = frozenset({AlarmKind.CLOCK_OFF, AlarmKind.CACHE_INCOMPLETE})
 """What stays wrong while the device cannot be asked; the others are about a moment that passes."""
 
-_CUT = ("emergency", "drill", "restart", "shutdown")
+_CUT = ("emergency", "drill", "follow_up", "restart", "shutdown")
 """Reasons of a receipt after which the remainder may still play."""
 
 
@@ -101,9 +102,8 @@ def held(policy: Policy, items: Iterable[Item], orders: Iterable[Order]) -> Held
     mine = tuple(i for i in items if addresses(i.bulletin, policy))
     # the same order may reach a device by several places
     given = {o.entry: o for o in orders if o.bulletin is None or addresses(o.bulletin, policy)}
-    contents = {i.bulletin.content for i in mine if not i.relay} | {
-        o.bulletin.content for o in given.values() if o.bulletin
-    }
+    contents = {i.bulletin.content for i in mine if not i.relay}
+    contents |= {v.content for o in given.values() if o.bulletin for v in o.bulletin.said(policy.languages)}
     return Held(policy, mine, tuple(given.values()), frozenset(contents))
 
 
@@ -153,7 +153,9 @@ def segment(receipt: Receipt) -> Segment | None:
     if receipt.result not in (Result.PLAYED, Result.PARTIAL):
         return None
     cut = receipt.result is Result.PARTIAL and receipt.reason in _CUT
-    return Segment(receipt.airing, receipt.repeat, receipt.started, receipt.offset, receipt.ended, cut)
+    return Segment(
+        receipt.airing, receipt.repeat, receipt.started, receipt.offset, receipt.ended, cut, receipt.bulletin
+    )
 
 
 # --- what is due ------------------------------------------------------------------------------------------------------
@@ -180,9 +182,9 @@ def _follow(history: list[Segment], decision: Decision, orders: Sequence[Order],
         if play is not None and (play.airing, play.repeat) == (last.airing, last.repeat):
             return
         by_order = decision.reason == "emergency hold" or (play is not None and _is_order(play.airing, orders))
-        history[-1] = Segment(last.airing, last.repeat, last.began, last.offset, at, by_order)
+        history[-1] = replace(last, ended=at, cut=by_order)
     if play is not None:
-        history.append(Segment(play.airing, play.repeat, at, play.offset))
+        history.append(Segment(play.airing, play.repeat, at, play.offset, bulletin=play.bulletin.id))
 
 
 def _is_order(airing: str, orders: Sequence[Order]) -> bool:
@@ -215,7 +217,11 @@ def _due(held: Held, said: Word, history: Sequence[Segment], due: Due) -> Play |
     elif said.at - due.began < GRACE:
         return None
     begun = {(s.airing, s.repeat) for s in history}
-    return due.play if due.play is not None and (due.play.airing, due.play.repeat) not in begun else None
+    if due.play is None or (due.play.airing, due.play.repeat) in begun:
+        return None
+    # an undisturbed device has heard the alarm whose end is told; this one may not have
+    meant = all(follows_heard(o, history) for o in held.orders if o.entry == due.play.airing)
+    return due.play if meant else None
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------
@@ -270,7 +276,8 @@ def _allowed(held: Held, said: Word, history: Sequence[Segment], since: int) -> 
     if order is not None:
         # which of several emergencies' rounds is on the air is the device's to say
         rivals = [o for o in held.orders if o.kind is NowKind.STOP or _outranks(o, order)]
-        play = what_plays((), (order, *rivals), (), said.at, held.policy).play
+        before = [s for s in history if order.bulletin is not None and s.bulletin == order.bulletin.follows]
+        play = what_plays((), (order, *rivals), before, said.at, held.policy).play
         return play is not None and play.airing == order.entry
     item = next((i for i in held.items if i.airing.airing == said.playing), None)
     if item is None:
@@ -299,9 +306,11 @@ def _lacking(held: Held, cached: Sequence[str], history: Sequence[Segment], now:
             titles[item.bulletin.content] = item.bulletin.title
             starts[item.bulletin.content] = min(item.airing.start, starts.get(item.bulletin.content, FOREVER))
     for order in held.orders:
-        if order.bulletin is not None and order.until > now and order.bulletin.content in missing:
-            titles[order.bulletin.content] = order.bulletin.title
-            starts[order.bulletin.content] = order.start
+        if order.bulletin is None or order.until <= now:
+            continue
+        for content in missing & {voice.content for voice in order.bulletin.said(held.policy.languages)}:
+            titles[content] = order.bulletin.title
+            starts[content] = order.start
     for content, title in titles.items():
         patience = max(GRACE, min(FETCH, 3 * (starts[content] - now)))
         yield Finding(AlarmKind.CACHE_INCOMPLETE, content, title, now, patience)

@@ -12,7 +12,9 @@ The rules (domain.md's, and nothing else):
 - each (item, repeat) begins once, across reboots;
 - a relay keeps its instants: it is joined late at where it is, rejoined after an interruption, and over at its end;
 - a stop silences what it names, or, naming nothing, everything that began before it;
-- while a device is silenced (a stop that names everything) nothing plays on it, no emergency either.
+- while a device is silenced (a stop that names everything) nothing plays on it, no emergency either;
+- an order is said in the listeners' languages, in their order;
+- a correction or all-clear plays once, and only where what it follows was heard; a drill's not in the quiet hours.
 
 All times are Unix milliseconds.
 """
@@ -52,7 +54,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An emergency, drill or stop in force in ``[start, until)``; ``bulletin`` is None for a stop."""
+    """An emergency, drill, follow-up or stop in force in ``[start, until)``; ``bulletin`` is None for a stop."""
 
     entry: str
     kind: NowKind
@@ -115,10 +117,11 @@ def what_plays(
         return Decision(None, "silenced", wake)
     loud = not is_quiet(now, policy)
     emergencies = [o for o in alarms if o.kind is NowKind.EMERGENCY]
-    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud]
+    drills = [o for o in alarms if o.kind is NowKind.DRILL and loud and not emergencies]
+    words = [o for o in alarms if o.kind is NowKind.FOLLOW_UP and (loud or _urgent(o)) and follows_heard(o, history)]
     # between two rounds of an emergency its area is silent: a drill there would be taken for the real thing
-    for order in sorted(emergencies or drills, key=_urgency):
-        play, again = _round(order, heard, now)
+    for order in (one for kind in (emergencies, words, drills) for one in sorted(kind, key=_urgency)):
+        play, again = _round(order, heard, now, policy)
         wake = min(wake, again)
         if play is not None:
             return Decision(play, str(order.kind), min(wake, play.ends))
@@ -196,6 +199,14 @@ def missed(
 def is_silent(now: int, policy: Policy) -> bool:
     """Whether ``now`` lies in a dated window in which nothing but an emergency sounds."""
     return any(w.start <= now < w.until for w in policy.silent)
+
+
+def follows_heard(order: Order, history: Sequence[Segment]) -> bool:
+    """Whether what this correction or all-clear follows was heard here, at least in part; True of any other order."""
+    bulletin = order.bulletin
+    if order.kind is not NowKind.FOLLOW_UP or bulletin is None:
+        return True
+    return bool(bulletin.follows) and any(segment.bulletin == bulletin.follows for segment in history)
 
 
 def is_quiet(now: int, policy: Policy) -> bool:
@@ -364,6 +375,10 @@ def _addressed(bulletin: Bulletin | None, policy: Policy) -> bool:
     return bulletin is None or bulletin.audience.addresses(policy.device, policy.units, policy.groups)
 
 
+def _urgent(order: Order) -> bool:
+    return order.bulletin is not None and order.bulletin.cls is BulletinClass.EMERGENCY
+
+
 def _urgency(order: Order) -> tuple[int, str]:
     return order.start, order.entry
 
@@ -376,22 +391,22 @@ def _item_stopped(item: Item, stops: Sequence[Order]) -> bool:
     return any(not s.names or s.names == item.bulletin.id for s in stops)
 
 
-def _round(order: Order, heard: dict[tuple[str, int], Segment], now: int) -> tuple[Play | None, int]:
+def _round(order: Order, heard: dict[tuple[str, int], Segment], now: int, policy: Policy) -> tuple[Play | None, int]:
     """The round of an emergency that plays now, and when the next one is due."""
     bulletin = order.bulletin
     if bulletin is None:
         return None, FOREVER
     number = (now - order.start) // bulletin.every if bulletin.every else 0
     again = order.start + (number + 1) * bulletin.every if bulletin.every else FOREVER
-    segment = heard.get((order.entry, number))
+    segment, length = heard.get((order.entry, number)), bulletin.round(policy.languages)
     if segment is None:
-        return Play(order.entry, number, bulletin, 0, now + bulletin.round), again
+        return Play(order.entry, number, bulletin, 0, now + length), again
     offset = _position(segment, now)
     if segment.ended is not None and not _may_resume(segment, now):
         return None, again
-    if offset >= bulletin.round:
+    if offset >= length:
         return None, again
-    return Play(order.entry, number, bulletin, offset, now + bulletin.round - offset), again
+    return Play(order.entry, number, bulletin, offset, now + length - offset), again
 
 
 def _may_resume(segment: Segment, now: int) -> bool:

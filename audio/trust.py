@@ -33,6 +33,8 @@ CLASSES = tuple(str(c) for c in BulletinClass)
 SHORTEST = 8
 """Characters of a passphrase."""
 DAY = 24 * 60 * 60 * 1000
+LANGUAGES = ("vi",)
+"""Of a device in no hamlet."""
 LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
 """Kinds of device that obey documents, and so need a policy."""
 
@@ -136,6 +138,7 @@ def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
         ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),
         silent=tuple(w for w in _silent(network, device, units) if w.until > today),
         airtime=grid.airtime(network, units),
+        languages=_languages(network, device),
     )
 
 
@@ -277,6 +280,12 @@ def _silent(network: Network, device: Device, units: Sequence[UnitId]) -> Iterat
         hamlet = window.hamlet is not None and window.hamlet == device.hamlet
         if window.unit in units or hamlet or window.group in groups:
             yield grid.span_of(window.start, window.end)
+
+
+def _languages(network: Network, device: Device) -> tuple[str, ...]:
+    """Those of its hamlet, in the order to be spoken."""
+    hamlet = network.hamlets.get(device.hamlet) if device.hamlet is not None else None
+    return hamlet.languages if hamlet is not None and hamlet.languages else LANGUAGES
 
 
 def _minute(at: time) -> int:

@@ -240,7 +240,7 @@ class _Round:
 
     def held(self, device: str, station: Station) -> Held:
         policy = station.policy
-        key = (station.unit, policy.units, policy.groups, device if device in self._named else "")
+        key = (station.unit, policy.units, policy.groups, policy.languages, device if device in self._named else "")
         if key not in self._held:
             orders = [told.order for told in self._plan.orders if told.place in station.places]
             self._held[key] = silence.held(policy, self._plan.items.get(station.unit, ()), orders)

@@ -9,6 +9,7 @@ from datetime import date
 from inventory import overlay
 from inventory.check_grid import GRID_CHECKS
 from inventory.check_grid import references as grid_references
+from inventory.check_scripts import SCRIPT_CHECKS
 from inventory.check_units import UNIT_CHECKS
 from inventory.check_work import WORK_CHECKS
 from inventory.codes import Finding, guess, shown, some
@@ -60,7 +61,7 @@ def check(draft: Draft) -> Iterator[Finding]:
     yield from _devices(draft, guesses)
     yield from _members(draft, guesses)
     yield from _addresses(draft.network)
-    for simple in (_quiet_hours, *GRID_CHECKS, _users, _sums, *WORK_CHECKS):
+    for simple in (_quiet_hours, *GRID_CHECKS, _users, _sums, *WORK_CHECKS, *SCRIPT_CHECKS):
         yield from simple(draft.network)
 
 

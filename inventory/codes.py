@@ -106,6 +106,12 @@ CODES: Mapping[str, tuple[str, str]] = {
         "relays and slots take {minutes} minutes on {day}, more than the {limit} allowed a day",
         "shorten them, or raise the limit",
     ),
+    "INV501": ("the recording {file} is not in the inventory's folder", "put it there, or correct the name"),
+    "INV502": ("'{text}' is no blank", "write blanks as {{place}}: letters, digits and _ in braces"),
+    "INV503": ("{wording} has blanks where there can be none: {blanks}", "only a spoken Vietnamese alarm has blanks"),
+    "INV504": ("the text in '{language}' has no recording and is not heard", "add it under 'recordings'"),
+    "INV505": ("{wording} has no Vietnamese text", "add 'vi: …' under 'text'; who approves it reads it"),
+    "INV506": ("a drill's {wording} does not say that it is one", "put 'diễn tập' into its Vietnamese text"),
     "SEL001": ("the quote is not closed", 'close it: commune="Ia Pa"'),
     "SEL002": ("unknown key '{key}'", "known keys: {known}"),
     "SEL003": ("'{key}' has no value", "write {key}=…"),
@@ -116,7 +122,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "SEL008": ("no unit lies in all of these", "the terms are combined: each narrows the others"),
 }
 
-WARNINGS = frozenset({"INV020", "INV406"})
+WARNINGS = frozenset({"INV020", "INV406", "INV504"})
 
 
 @dataclass(frozen=True, slots=True)

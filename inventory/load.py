@@ -35,6 +35,8 @@ from inventory.model import (
     PersonId,
     QuietHours,
     Rollout,
+    Script,
+    ScriptId,
     Station,
     Target,
     Tier,
@@ -42,6 +44,7 @@ from inventory.model import (
     TrustKey,
     Unit,
     UnitId,
+    Wording,
 )
 from inventory.schema import (
     BOARD,
@@ -56,6 +59,7 @@ from inventory.schema import (
     MODEM,
     PERSON,
     QUIET,
+    SCRIPT,
     STATION,
     TIER_OF,
     UNIT_RECORD,
@@ -65,7 +69,7 @@ from inventory.source import Locator, read, read_bytes
 REQUIRED = ("network", "units", "grid", "groups", "people", "targets")
 """Files every inventory has, without ``.yaml``."""
 
-OPTIONAL = ("trust", "secrets")
+OPTIONAL = ("trust", "scripts", "secrets")
 
 FOLDERS: Mapping[str, Tier] = {"stations": Tier.COMMUNE, "districts": Tier.DISTRICT}
 """Folders with one file per unit, and the tier of those units."""
@@ -80,7 +84,7 @@ _DEVICES: tuple[tuple[str, DeviceKind, Record], ...] = (
 
 Values = dict[str, Any]
 _Key = TypeVar("_Key")
-_Value = TypeVar("_Value", Unit, Hamlet, Device, Group, Person)
+_Value = TypeVar("_Value", Unit, Hamlet, Device, Group, Person, Script)
 
 
 def load(folder: Path) -> tuple[Network | None, tuple[Diagnostic, ...]]:
@@ -143,6 +147,7 @@ class _Collector:
     devices: dict[DeviceId, Device] = field(default_factory=dict)
     groups: dict[GroupId, Group] = field(default_factory=dict)
     people: dict[PersonId, Person] = field(default_factory=dict)
+    scripts: dict[ScriptId, Script] = field(default_factory=dict)
 
     def run(self) -> None:
         if not self.folder.is_dir():
@@ -150,7 +155,7 @@ class _Collector:
             return
         self._top()
         self._secrets()
-        for kind in (*REQUIRED, "trust"):
+        for kind in (*REQUIRED, "trust", "scripts"):
             if kind in REQUIRED or os.path.lexists(self.folder / f"{kind}.yaml"):
                 self.tops[kind] = self._read(f"{kind}.yaml", FILES[kind])
         for values in self._records("units"):
@@ -159,6 +164,8 @@ class _Collector:
             self._add(self.groups, Group(**values), "group")
         for values in filter(PERSON.whole, self._records("people")):
             self._add(self.people, Person(**values), "person")
+        for values in filter(SCRIPT.whole, self.tops.get("scripts", {}).get("scripts", ())):
+            self._script(Script(cls=values.pop("class"), **values))
         files = [(file, tier) for name, tier in FOLDERS.items() for file in self._listing(name)]
         for file, tier in files:
             self._site(_contents(self.folder, file, tier))
@@ -225,6 +232,15 @@ class _Collector:
             values.setdefault("parent", None)
             self._add(self.units, Unit(tier=TIER_OF[values["type"]], **values), "unit")
 
+    def _script(self, script: Script) -> None:
+        self._add(self.scripts, script, "script")
+        for name in ("alarm", "correction", "all_clear"):
+            wording: Wording = getattr(script, name)
+            for language, file in wording.recordings.items():
+                if ".." in file.split("/") or not (self.folder / file).is_file():
+                    path = (name, "recordings", language)
+                    self.findings.append(Finding("INV501", script.place, path, {"file": file}))
+
     def _site(self, contents: Contents) -> None:
         self.findings.extend(contents.findings)
         self.declared.update(contents.declared)
@@ -262,6 +278,7 @@ class _Collector:
             grid=grid(self.tops["grid"]),
             targets=tuple(_targets(self.tops["targets"])),
             trust=_trust(self.tops.get("trust", {})),
+            scripts=self.scripts,
         )
         return Draft(network, top.get("place", Place("")), tuple(self.sites), self.declared, frozenset(self.unread))
 

@@ -23,6 +23,7 @@ HamletId = NewType("HamletId", str)
 DeviceId = NewType("DeviceId", str)
 GroupId = NewType("GroupId", str)
 PersonId = NewType("PersonId", str)
+ScriptId = NewType("ScriptId", str)
 
 TIMEZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 """Vietnam has one time zone and no daylight saving."""
@@ -257,6 +258,34 @@ class Person:
     place: Place = Place("")
 
 
+class ScriptClass(StrEnum):
+    EMERGENCY = "emergency"
+    DRILL = "drill"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The same words by language: ``text`` to be read (Vietnamese is spoken where it has no recording), ``recordings``
+    as files in the inventory's folder. A recording has no blanks.
+    """
+
+    text: Mapping[str, str] = field(default_factory=dict)
+    recordings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A pre-approved emergency or drill: the ``alarm`` with blanks like ``{place}``, and what is said afterwards."""
+
+    id: ScriptId
+    title: str
+    cls: ScriptClass
+    alarm: Wording
+    correction: Wording
+    all_clear: Wording
+    place: Place = Place("")
+
+
 @dataclass(frozen=True, slots=True)
 class QuietHours:
     """Daily window without sound (khung giờ không phát), may cross midnight, for ``unit`` and everything below it."""
@@ -385,6 +414,7 @@ class Network:
     maintenance: tuple[Maintenance, ...] = ()
     hub: Hub | None = None
     rollout: Rollout = Rollout()
+    scripts: Mapping[ScriptId, Script] = field(default_factory=dict)
     _heirs: Mapping[UnitId, tuple[UnitId, ...]] = field(init=False, repr=False, compare=False)
     _behind: Mapping[DeviceId, tuple[DeviceId, ...]] = field(init=False, repr=False, compare=False)
 

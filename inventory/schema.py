@@ -30,12 +30,14 @@ from inventory.model import (
     Membership,
     Off,
     Role,
+    ScriptClass,
     Sim,
     StationTechnology,
     Technology,
     Tier,
     UnitType,
     Volume,
+    Wording,
 )
 
 TIER_OF: Mapping[UnitType, Tier] = {
@@ -428,6 +430,29 @@ PERSON = Record(
     ),
 )
 
+RECORDING = Text(N_("a file in this folder like recordings/lu-jra.opus"), r"[A-Za-z0-9_-][A-Za-z0-9._/-]*")
+
+WORDING = Record(
+    N_("wording"),
+    (
+        Field("text", MapOf(LANGUAGE, TEXT), "by language; Vietnamese is spoken unless it is recorded", required=True),
+        Field("recordings", MapOf(LANGUAGE, RECORDING), "by language; a recording has no blanks"),
+    ),
+    make=lambda v: Wording(v["text"], v.get("recordings", {})),
+)
+
+SCRIPT = Record(
+    N_("script"),
+    (
+        Field("id", SLUG, "its id", required=True),
+        Field("title", TEXT, "its name in lists; it is not spoken", required=True),
+        Field("class", _words(ScriptClass), "a drill sounds and is worded as one", required=True),
+        Field("alarm", WORDING, "what is said three times, with blanks like {place} in the Vietnamese", required=True),
+        Field("correction", WORDING, "what is said if it was wrong, without blanks", required=True),
+        Field("all_clear", WORDING, "what is said when it is over, without blanks", required=True),
+    ),
+)
+
 FIGURE = Record(
     N_("figure"),
     (
@@ -482,6 +507,9 @@ FILES: Mapping[str, Record] = {
     ),
     "groups": Record(N_("groups file"), (Field("groups", ListOf(GROUP), "audiences across units"),)),
     "people": Record(N_("people file"), (Field("people", ListOf(PERSON), "who may do what, where"),)),
+    "scripts": Record(
+        N_("scripts file"), (Field("scripts", ListOf(SCRIPT), "pre-approved emergencies and drills", required=True),)
+    ),
     "targets": Record(
         N_("targets file"),
         (

@@ -50,6 +50,7 @@ class EventKind(StrEnum):
     BULLETIN_STATE = "bulletin.state"
     BULLETIN_STOPPED = "bulletin.stopped"
     BULLETIN_RESUMED = "bulletin.resumed"
+    BULLETIN_BROKE_GLASS = "bulletin.broke_glass"
     BULLETIN_PUBLISHED = "bulletin.published"
     DEPLOY_STARTED = "deploy.started"
     DEPLOY_FINISHED = "deploy.finished"

@@ -269,10 +269,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """``signed`` is the bulletin's frame (base64), made in the approver's own process with the issuer's key."""
+    """``signed`` is the bulletin's frame (base64), made in the approver's own process with the issuer's key.
+
+    ``reason``: why an emergency goes out without a second person.
+    """
 
     bulletin: str
     signed: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

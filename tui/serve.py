@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from audio import trust
 from audio.broker import Broker
 from audio.documents import DeviceState
+from audio.emergency import Emergencies
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.playout import Playout
@@ -315,9 +316,10 @@ def _add_playout(
 
     hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), words).run
     if Role.SOCKET in hub.work.roles:
-        service = HubService(
-            hub.current, hub.clock, hub.picture(), playout, broker, hub.store, _version(), lambda: watch.troubles
-        )
+        emergencies = Emergencies(hub.store, hub.current, hub.clock, library, settings.inventory)
+        hub.tasks["scripts"] = emergencies.run
+        parts = (hub.picture(), playout, broker, hub.store, emergencies)
+        service = HubService(hub.current, hub.clock, *parts, _version(), lambda: watch.troubles)
         plans = make_plans(settings, hub.current, hub.clock, hub.picture(), hub.store)
         rollouts = _add_rollouts(hub, plans, playout)
         handlers = service.handlers() | plans.handlers() | rollouts.handlers()

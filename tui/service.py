@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
 from audio.documents import Audience, Bulletin, BulletinClass, decode
+from audio.emergency import Emergencies
 from audio.playout import Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
@@ -27,6 +28,7 @@ from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
+from tui.emergency_service import EmergencyService
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
@@ -52,6 +54,7 @@ class HubService:
         playout: Playout,
         broker: Broker,
         store: Store,
+        emergencies: Emergencies,
         version: str,
         troubles: Callable[[], Troubles] = dict,
     ) -> None:
@@ -62,6 +65,7 @@ class HubService:
         self._playout = playout
         self._broker = broker
         self._store = store
+        self._emergencies = emergencies
         self._version = version
         self._troubles = troubles
         self._started = clock()
@@ -93,7 +97,8 @@ class HubService:
             self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
         )
         sites = SiteService(self._where, self._clock, lambda: self._monitor.latest, self._store)
-        return found | alarms.handlers() | sites.handlers()
+        urgent = EmergencyService(self._where, lambda: self._monitor.latest, self._unheard, self._emergencies)
+        return found | alarms.handlers() | sites.handlers() | urgent.handlers()
 
     # -- what is
 
@@ -204,7 +209,7 @@ class HubService:
     async def approve(self, caller: Caller, params: m.Approve) -> m.Approved:
         person = caller.known()
         signed = decoded(params.signed)
-        done = _done(await self._playout.approve(person, params.bulletin, signed, uid=caller.uid))
+        done = _done(await self._playout.approve(person, params.bulletin, signed, params.reason, uid=caller.uid))
         return m.Approved(done.starts, done.homeless)
 
     async def give_back(self, caller: Caller, params: m.Return) -> m.Nothing:

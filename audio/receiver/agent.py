@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from audio.documents import Bulletin, ContentKind, DeviceState, NowKind, Receipt, Result, TrialKind
+from audio.documents import (
+    Bulletin,
+    BulletinClass,
+    ContentKind,
+    DeviceState,
+    NowKind,
+    Receipt,
+    Result,
+    TrialKind,
+    Voice,
+)
 from audio.receiver import VERSION
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
@@ -23,7 +33,8 @@ from audio.receiver.stage import Stage
 from audio.receiver.status import Fault, State, Status, on_battery, temperature
 from audio.receiver.trials import Trials
 from audio.receiver.trust import BAD_CONTENT, topics
-from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, missed, what_plays
+from audio.receiver.voices import narrowed, said, waits, wanted
+from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, follows_heard, missed, what_plays
 
 LATE = 250
 """A change that the loop comes to this late (ms) is decided as of its own instant."""
@@ -206,13 +217,15 @@ class Agent:
         )
         orders, policy, history = self._held.orders, self._held.policy, self._journal.history
         decision = what_plays(items, orders, history, at, policy)
-        if decision.play is None or self._cache.has(decision.play.bulletin.content):
-            return decision
-        if decision.play.bulletin.kind is ContentKind.RELAY:
+        if decision.play is not None and decision.play.bulletin.kind is ContentKind.RELAY:
             return Decision(None, NO_SIGNAL, decision.until)
-        here = tuple(o for o in orders if o.bulletin is None or self._cache.has(o.bulletin.content))
+        if decision.play is None or all(self._cache.has(v.content) for v in self._said(decision.play)):
+            return decision
+        here = narrowed(orders, self._cache.has)
         other = what_plays(items, here, history, at, policy)
-        if other.play is not None and self._order(other.play) is not None:
+        if decision.reason == str(NowKind.FOLLOW_UP) or (
+            other.play is not None and self._order(other.play) is not None
+        ):
             return other
         return Decision(None, "emergency hold", min(decision.until, other.until))
 
@@ -227,6 +240,9 @@ class Agent:
         if not self._time.synchronised:
             return ()
         return tuple(i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+
+    def _said(self, play: Play) -> tuple[Voice, ...]:
+        return said(play.bulletin, self._held.policy, ordered=self._order(play) is not None)
 
     def _order(self, play: Play) -> Order | None:
         return next((o for o in self._held.orders if o.entry == play.airing), None)
@@ -245,7 +261,8 @@ class Agent:
             except SoundError as error:
                 self._trials.refuse(play.airing, f"decoder: {error}")
                 self._held.refuse(BAD_CONTENT, str(error))
-                self._cache.drop(play.bulletin.content)
+                for voice in self._said(play):
+                    self._cache.drop(voice.content)
                 self._want(at)
 
     def _interruption(self, decision: Decision, at: int) -> tuple[str, bool]:
@@ -266,15 +283,20 @@ class Agent:
         if own is not None:
             return own
         bulletin, order = play.bulletin, self._order(play)
-        path = self._cache.path(bulletin.content)
+        (path, duration), *then = ((self._cache.path(v.content), v.duration) for v in self._said(play))
         volume = self._volume(bulletin, order, at)
         if order is None:
-            return Round(path, bulletin.duration, offset=play.offset, volume=volume)
-        return Round(path, bulletin.duration, bulletin.siren, bulletin.times, play.offset, volume)
+            return Round(path, duration, offset=play.offset, volume=volume)
+        drill = order.kind is NowKind.DRILL
+        return Round(path, duration, bulletin.siren, bulletin.times, play.offset, volume, tuple(then), drill)
 
     def _volume(self, bulletin: Bulletin, order: Order | None, at: int) -> int:
-        """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's."""
-        if order is not None and order.kind is NowKind.EMERGENCY:
+        """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's.
+
+        A correction is as loud as the alarm that it corrects.
+        """
+        urgent = order is not None and order.kind in (NowKind.EMERGENCY, NowKind.FOLLOW_UP)
+        if urgent and bulletin.cls is BulletinClass.EMERGENCY:
             return min(bulletin.volume, self._held.policy.ceilings.emergency)
         return min(bulletin.volume, self._ceiling(at))
 
@@ -315,7 +337,7 @@ class Agent:
         if now >= self._purged + PURGE and self._time.synchronised:
             self._purged = now
             self._want(now)
-            self._cache.purge(now / 1000, self._wanted())
+            self._cache.purge(now / 1000, wanted(self._held.items, self._held.orders, self._held.policy))
         self._reporter.report(self._state(now))
 
     def _report_missed(self, now: int) -> None:
@@ -332,7 +354,7 @@ class Agent:
         for order in self._held.orders:
             if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
                 assert order.bulletin is not None
-                here = self._cache.has(order.bulletin.content)
+                here = narrowed((order,), self._cache.has)
                 why = self._why.pop((order.entry, 0), "too late" if here else "no content")
                 self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
 
@@ -342,6 +364,7 @@ class Agent:
             order.bulletin is not None
             and since <= order.start
             and order.until <= now
+            and follows_heard(order, self._journal.history)
             and order.bulletin.audience.addresses(policy.device, policy.units, policy.groups)
         )
 
@@ -377,23 +400,10 @@ class Agent:
             clock_error=self._time.error,
         )
 
-    def _wanted(self) -> frozenset[str]:
-        policy = self._held.policy
-        bulletins = [i.bulletin for i in self._held.items if not i.relay]
-        bulletins += [o.bulletin for o in self._held.orders if o.bulletin]
-        return frozenset(
-            b.content for b in bulletins if b.audience.addresses(policy.device, policy.units, policy.groups)
-        )
-
     def _want(self, now: int) -> None:
-        """Tells the cache which contents are to come, and how soon (ms)."""
-        starts = {o.bulletin.content: 0 for o in self._held.orders if o.bulletin is not None and o.until > now}
-        for item in self._held.items:
-            if item.airing.latest > now:
-                wait = item.airing.start - now
-                starts[item.bulletin.content] = min(wait, starts.get(item.bulletin.content, wait))
-        wanted = self._wanted()
-        self._cache.want({c: w for c, w in starts.items() if c in wanted})
+        """Tells the cache which contents are to come, and how soon."""
+        held = self._held
+        self._cache.want(waits(held.items, held.orders, held.policy, now))
 
     def _prepare(self, now: int) -> int:
         """When to come back: shortly before the next change, to open what will begin then, and at the change."""

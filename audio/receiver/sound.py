@@ -21,6 +21,9 @@ LOW, HIGH = 600, 1200
 """The siren's two tones in Hz; it glides from one to the other and back in two seconds."""
 SIREN_LEVEL = 0.5
 
+CHIME = 500
+CHIME_HIGH, CHIME_LOW = 880, 660
+"""A drill's two tones in Hz, each this many ms long."""
 TONE_HZ = 1000
 TONE_LEVEL = 0.5
 FADE = RATE // 10
@@ -33,7 +36,11 @@ class SoundError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on."""
+    """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on.
+
+    ``then``: what is said after ``content`` each time, the message in further languages, with its length in ms. A
+    ``drill`` begins with a chime in place of the siren.
+    """
 
     content: Path
     duration: int
@@ -41,6 +48,8 @@ class Round:
     times: int = 1
     offset: int = 0
     volume: int = 100
+    then: tuple[tuple[Path, int], ...] = ()
+    drill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +60,25 @@ class Tone:
     volume: int = 100
 
 
-def tone(ms: int) -> bytes:
-    """1 kHz at full volume, that fades in and out."""
+def tone(ms: int, hertz: int = TONE_HZ) -> bytes:
+    """A steady tone at full volume, that fades in and out."""
     size = ms * PER_MS
     fade = min(FADE, size // 2)
     gains = ((1 - math.cos(math.pi * min(n, size - 1 - n, fade) / fade)) / 2 if fade else 1.0 for n in range(size))
-    peak, turn = TONE_LEVEL * 32767, 2 * math.pi * TONE_HZ / RATE
+    peak, turn = TONE_LEVEL * 32767, 2 * math.pi * hertz / RATE
     return array.array("h", (round(peak * gain * math.sin(turn * n)) for n, gain in enumerate(gains))).tobytes()
 
 
 def siren(ms: int) -> bytes:
     """The siren's first ``ms`` milliseconds at full volume: the same on every device."""
     period = _siren_period()
+    size = ms * PER_MS * 2
+    return (period * (size // len(period) + 1))[:size]
+
+
+def chime(ms: int) -> bytes:
+    """A drill's first ``ms`` milliseconds: two steady tones, one after the other, that nobody takes for the siren."""
+    period = b"".join(tone(CHIME, hertz) for hertz in (CHIME_HIGH, CHIME_LOW))
     size = ms * PER_MS * 2
     return (period * (size // len(period) + 1))[:size]
 
@@ -109,11 +125,12 @@ def _pieces(what: Round | Tone) -> Iterator[bytes]:
         yield tone(what.duration)
         return
     if what.offset < what.siren:
-        yield siren(what.siren)[what.offset * PER_MS * 2 :]
-    said = max(what.offset - what.siren, 0)
-    for number in range(said // what.duration, what.times):
-        start = max(said - number * what.duration, 0)
-        yield from _exactly((what.duration - start) * PER_MS * 2, decode(what.content, start * PER_MS))
+        yield (chime if what.drill else siren)(what.siren)[what.offset * PER_MS * 2 :]
+    passed = max(what.offset - what.siren, 0)
+    for content, duration in ((what.content, what.duration), *what.then) * what.times:
+        if passed < duration:
+            yield from _exactly((duration - passed) * PER_MS * 2, decode(content, passed * PER_MS))
+        passed = max(passed - duration, 0)
 
 
 def _exactly(size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -36,6 +36,10 @@ BAD_CONTENT = "content"
 """Counted beside the envelope's reasons: a sound that is not what its bulletin says."""
 
 
+Sounds = tuple[tuple[str, bytes], ...]
+"""Contents (SHA-256) with their bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instant:
     """When a frame is checked. ``sure`` False: the clock is not believed, ``at`` is only known to have passed."""
@@ -51,7 +55,7 @@ class Content:
     header: Header
     items: tuple[Item, ...] = ()
     orders: tuple[Order, ...] = ()
-    sounds: tuple[tuple[str, bytes], ...] = ()
+    sounds: Sounds = ()
     refused: tuple[Refused, ...] = ()
 
 
@@ -150,20 +154,21 @@ class Trust:
         end = self._end(opened.header)
         read = [self._entry(entry, end, instant) for entry in now.entries]
         taken = [r for r in read if not isinstance(r, Refused)]
+        sounds = dict(pair for _, carried in taken for pair in carried)
         return Content(
             opened.header,
             orders=tuple(order for order, _ in taken),
-            sounds=tuple((o.bulletin.content, sound) for o, sound in taken if o.bulletin is not None and sound),
+            sounds=tuple(sounds.items()),
             refused=_distinct(read),
         )
 
-    def _entry(self, entry: NowEntry, end: int, instant: Instant) -> tuple[Order, bytes] | Refused:
-        """The order and the sound it carries (b"" for none)."""
+    def _entry(self, entry: NowEntry, end: int, instant: Instant) -> tuple[Order, Sounds] | Refused:
+        """The order and the sounds it carries."""
         order = self._order(entry, end, instant)
         if isinstance(order, Refused):
             return order
-        sound = _sound(entry, order.bulletin)
-        return sound if isinstance(sound, Refused) else (order, sound)
+        sounds = _sounds(entry, order.bulletin)
+        return sounds if isinstance(sounds, Refused) else (order, sounds)
 
     def _order(self, entry: NowEntry, end: int, instant: Instant) -> Order | Refused:
         until = min(entry.until, end)
@@ -174,6 +179,8 @@ class Trust:
             return bulletin
         if entry.kind is NowKind.EMERGENCY and bulletin.cls is not BulletinClass.EMERGENCY:
             return Refused(Reason.NOT_ALLOWED, f"{bulletin.cls} bulletin {bulletin.id} as emergency")
+        if (entry.kind is NowKind.FOLLOW_UP) != bool(bulletin.follows):
+            return Refused(Reason.NOT_ALLOWED, f"bulletin {bulletin.id}, follows '{bulletin.follows}', as {entry.kind}")
         start = max(entry.start, bulletin.valid_from)
         return Order(entry.entry, entry.kind, entry.bulletin, start, min(until, bulletin.valid_until), bulletin)
 
@@ -204,7 +211,7 @@ class Trust:
             return Refused(Reason.NOT_ALLOWED, f"{key.kid} does not speak for this place")
         if bulletin.cls not in key.classes:
             return Refused(Reason.NOT_ALLOWED, f"{key.kid} may not sign {bulletin.cls}")
-        if not _sane(bulletin):
+        if not _sane(bulletin, self.policy.languages):
             return Refused(Reason.MALFORMED, f"bulletin {name}: impossible lengths, volume or content name")
         return None
 
@@ -220,28 +227,35 @@ def _item(airing: Airing, bulletin: Bulletin | Refused, end: int) -> Item | Refu
     return Item(replace(airing, latest=min(airing.latest, end)), bulletin)
 
 
-def _sound(entry: NowEntry, bulletin: Bulletin | None) -> bytes | Refused:
-    if not entry.sound or bulletin is None:
-        return b""
-    try:
-        sound = unb64(entry.sound)
-    except ValueError:
-        return Refused(Reason.MALFORMED, f"entry {entry.entry}: sound")
-    if hashlib.sha256(sound).hexdigest() != bulletin.content:
-        return Refused(Reason.NOT_ALLOWED, f"entry {entry.entry}: sound is not what its issuer signed")
-    return sound
+def _sounds(entry: NowEntry, bulletin: Bulletin | None) -> Sounds | Refused:
+    """The sounds of the bulletin's voices that came with the entry."""
+    if bulletin is None:
+        return ()
+    signed = {voice.content for voice in bulletin.voices}
+    found = []
+    for carried in entry.sounds:
+        try:
+            sound = unb64(carried)
+        except ValueError:
+            return Refused(Reason.MALFORMED, f"entry {entry.entry}: sound")
+        content = hashlib.sha256(sound).hexdigest()
+        if content not in signed:
+            return Refused(Reason.NOT_ALLOWED, f"entry {entry.entry}: sound is not what its issuer signed")
+        found.append((content, sound))
+    return tuple(found)
 
 
-def _sane(bulletin: Bulletin) -> bool:
-    relay = bulletin.kind is ContentKind.RELAY
+def _sane(bulletin: Bulletin, languages: tuple[str, ...]) -> bool:
+    voices, relay = bulletin.voices, bulletin.kind is ContentKind.RELAY
+    name = SESSION_NAME if relay else r"[0-9a-f]{64}"
     return (
-        re.fullmatch(SESSION_NAME if relay else r"[0-9a-f]{64}", bulletin.content) is not None
-        and not (relay and (bulletin.siren or bulletin.cls is BulletinClass.EMERGENCY))
+        all(re.fullmatch(name, voice.content) is not None and voice.duration > 0 for voice in voices)
+        and len({voice.language for voice in voices}) == len(voices)
+        and not (relay and (bulletin.siren or bulletin.also or bulletin.cls is BulletinClass.EMERGENCY))
         and 0 <= bulletin.volume <= 100
-        and bulletin.duration > 0
         and bulletin.siren >= 0
         and bulletin.times >= 1
-        and (bulletin.every == 0 or bulletin.every >= bulletin.round)
+        and (bulletin.every == 0 or bulletin.every >= bulletin.round(languages))
     )
 
 

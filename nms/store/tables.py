@@ -243,14 +243,14 @@ class AiringRow(Base):
 
 
 class NowEntryRow(Base):
-    """An emergency, stop, live session or drill for one ``target`` (``u/<unit>``, ``g/<group>``, ``d/<device>``).
+    """An order or live session for one ``target`` (``u/<unit>``, ``g/<group>``, ``d/<device>``).
 
     In force in ``[from_, until)`` unless ``ended`` earlier. ``entry`` is what the published document carries.
     """
 
     __tablename__ = "now_entry"
     __table_args__ = (
-        CheckConstraint("kind IN ('emergency', 'stop', 'live', 'drill')", name="kind"),
+        CheckConstraint("kind IN ('emergency', 'stop', 'live', 'drill', 'follow_up')", name="kind"),
         Index(None, "target", "issuer"),
     )
 

@@ -159,7 +159,7 @@ def emergency(kit: Kit, bulletin: Bulletin, start: int, until: int, sound: bytes
         start=start,
         until=until,
         signed=kit.signed(bulletin),
-        sound=base64.b64encode(sound).decode(),
+        sounds=(base64.b64encode(sound).decode(),) if sound else (),
     )
     return replace(entry, **changes)
 

@@ -47,16 +47,23 @@ def row(number: int) -> BulletinRow:
 
 
 def test_orders_too_large_for_one_frame_keep_the_newest_sound() -> None:
-    sounds = {f"b{n}": "x" * 100_000 for n in range(4)}
+    sounds = {f"b{n}": ("x" * 100_000,) for n in range(4)}
     document = now_document([(entry(n), row(n)) for n in range(4)], sounds)
-    assert [bool(e.sound) for e in document.entries] == [False, False, True, True]
+    assert [bool(e.sounds) for e in document.entries] == [False, False, True, True]
     assert all(e.signed == b64(b"signed") for e in document.entries)
+    assert len(encode(document)) < MAX_FRAME
+
+
+def test_further_languages_give_way_before_the_main_one() -> None:
+    sounds = {"b0": ("v" * 90_000, "j" * 90_000, "b" * 90_000), "b1": ("w" * 60_000,)}
+    document = now_document([(entry(n), row(n)) for n in range(2)], sounds)
+    assert [tuple(s[0] for s in e.sounds) for e in document.entries] == [("v", "j"), ("w",)]
     assert len(encode(document)) < MAX_FRAME
 
 
 def test_a_stop_carries_nothing() -> None:
     [stop] = now_document([(entry(0, NowKind.STOP), None)], {}).entries
-    assert (stop.signed, stop.sound) == ("", "")
+    assert (stop.signed, stop.sounds) == ("", ())
 
 
 @settings(deadline=None)

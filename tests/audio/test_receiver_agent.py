@@ -640,7 +640,7 @@ def test_an_emergency_whose_sound_is_not_here_holds_the_rest_and_is_fetched_at_o
 ) -> None:
     rig = make()
     schedule(rig, sounds[0], EVENING + 1_000, latest=EVENING + 10_000)
-    rig.say(NOW, rig.kit.orders(replace(alarm(rig, sounds[2], until=20_000), sound="")))
+    rig.say(NOW, rig.kit.orders(replace(alarm(rig, sounds[2], until=20_000), sounds=())))
     assert rig.shelf.wanted == {sounds[2].content: 0}
     rig.run(EVENING + 60_000)
     assert {(r.airing, r.result, r.reason) for r in rig.receipts} == {
@@ -674,8 +674,8 @@ def lies(rig: Rig, sounds: list[Sound]) -> dict[str, tuple[str, bytes, Reason]]:
         "a bulletin signed by the hub": (NOW, told(storm, kit.hub), allowed),
         "a bulletin signed by a stranger": (NOW, told(storm, Signer("64", "issuer", ("64",))), Reason.UNKNOWN_KEY),
         "another bulletin's signature": (NOW, told(storm, kit.province, signed=kit.signed(normal)), Reason.WRONG_TOPIC),
-        "another sound": (NOW, told(storm, kit.province, sound="AAAA"), allowed),
-        "a sound that is not base64": (NOW, told(storm, kit.province, sound="?"), malformed),
+        "another sound": (NOW, told(storm, kit.province, sounds=("AAAA",)), allowed),
+        "a sound that is not base64": (NOW, told(storm, kit.province, sounds=("?",)), malformed),
         "no bulletin at all": (NOW, told(storm, kit.province, signed=""), malformed),
         "a bulletin that has expired": (PROG, aired(normal, expired), Reason.EXPIRED),
         "before its validity": (PROG, aired(n := replace(normal, valid_from=here + 999_999), kit.signed(n)), allowed),

@@ -210,7 +210,7 @@ def test_an_evening(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path
     before, after = ear.of("one")
     assert (before.offset, before.result, before.reason) == (0, Result.PARTIAL, "emergency")
     assert begin <= before.started
-    assert (storm.result, storm.offset, storm.ended - storm.started) == (Result.PLAYED, 0, warning.round)
+    assert (storm.result, storm.offset, storm.ended - storm.started) == (Result.PLAYED, 0, warning.round(("vi",)))
     assert (after.result, after.offset) == (Result.PLAYED, before.ended - before.started)
     assert before.ended <= storm.started
     assert storm.ended <= after.started
@@ -314,7 +314,7 @@ def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], s
     foreign = replace(order, entry="x1", signed=kit.signed(storm, kit.foreign))
     beyond = replace(order, entry="x2", signed=kit.signed(storm, kit.commune))
     disguised = replace(emergency(kit, item, now, now + 60_000, sound.data), entry="x3")
-    exchanged = replace(order, entry="x4", sound=disguised.sound)
+    exchanged = replace(order, entry="x4", sounds=disguised.sounds)
     ear.say("loa/1/now/u/64/64", kit.orders(foreign, beyond, disguised, exchanged), retain=False)
     ear.say("loa/1/prog/23557", programme)
     until(lambda: ear.of("lie"))

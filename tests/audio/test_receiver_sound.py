@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from audio.receiver.player import FileOutput, NullOutput, Player, siren
-from audio.receiver.sound import BLOCK, Round, SoundError, blocks, decode, primed
+from audio.receiver.sound import BLOCK, Round, SoundError, blocks, chime, decode, primed
 from tests.audio.receiver_kit import EVENING, Sound, make_sound
 
 
@@ -34,6 +34,16 @@ def test_the_siren_is_the_same_everywhere_and_joins_without_a_click() -> None:
     assert 15_000 < np.abs(long.astype(int)).max() <= 16_384
 
 
+def test_a_drill_begins_with_a_sound_of_its_own_as_long_as_the_siren(sound: Sound) -> None:
+    drill = b"".join(blocks(Round(sound.path, 1_000, siren=2_300, drill=True)))
+    real = b"".join(blocks(Round(sound.path, 1_000, siren=2_300)))
+    assert len(drill) == len(real)
+    assert drill[: 2_300 * 96] == chime(2_300)
+    assert drill[2_300 * 96 :] == real[2_300 * 96 :]
+    spectrum = np.abs(np.fft.rfft(samples(chime(500)).astype(float)))
+    assert spectrum.argmax() * 48_000 / len(samples(chime(500))) == pytest.approx(880, abs=3)
+
+
 def test_a_sound_is_exactly_as_long_as_its_bulletin_says(sound: Sound) -> None:
     for duration in (14_000, 15_000, 16_001):
         assert sum(map(len, blocks(Round(sound.path, duration)))) == duration * 96
@@ -54,6 +64,16 @@ def test_a_round_is_the_siren_and_the_message_so_many_times(sound: Sound) -> Non
 def test_an_offset_begins_exactly_there(sound: Sound, offset: int) -> None:
     whole = b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3)))
     assert b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3, offset=offset))) == whole[offset * 96 :]
+
+
+@pytest.mark.parametrize("offset", [0, 499, 2_499, 2_500, 2_501, 3_999, 4_000, 7_123])
+def test_each_time_the_message_is_said_in_every_language(sound: Sound, offset: int) -> None:
+    then = ((sound.path, 1_500),)
+    vietnamese = b"".join(blocks(Round(sound.path, 2_000)))
+    whole = siren(500) + (vietnamese + vietnamese[: 1_500 * 96]) * 2
+    assert (
+        b"".join(blocks(Round(sound.path, 2_000, siren=500, times=2, offset=offset, then=then))) == whole[offset * 96 :]
+    )
 
 
 @pytest.mark.parametrize("start", [10 * 48_000, 10 * 48_000 + 1, 12_345 * 48, 14_999 * 48])

@@ -21,6 +21,7 @@ from audio.documents import (
     Quiet,
     Receipt,
     Result,
+    Voice,
 )
 from audio.silence import (
     CALM,
@@ -73,6 +74,15 @@ A = item("a", NOON)
 B = item("b", NOON + 60_000 + GAP)
 LATER = item("later", NOON, latest=NOON + 30 * MINUTE)
 ALARM = order("e", NOON + 20_000, NOON + 5 * MINUTE, every=60_000)
+HEARD = Segment("e", 0, NOON + 20_000, 0, NOON + 40_000, bulletin="b-e")
+END = Order(
+    "end",
+    NowKind.FOLLOW_UP,
+    "b-end",
+    NOON + 5 * MINUTE,
+    NOON + DAY,
+    replace(BULLETIN, id="b-end", cls=BulletinClass.EMERGENCY, duration=20_000, follows="b-e"),
+)
 STOP = order("s", NOON + 10_000, NOON + 5 * MINUTE, NowKind.STOP)
 
 
@@ -118,6 +128,18 @@ TABLE = [
     ("does not sound an emergency", [], [ALARM], 30, "", [], SILENT),
     ("quiet between two rounds", [], [ALARM], 50, "", [Segment("e", 0, NOON + 20_000, 0, NOON + 40_000)], None),
     ("an emergency that is over", [], [ALARM], 310, "e", [], UNSCHEDULED),
+    ("tells the end of an alarm", [], [ALARM, END], 310, "end", [HEARD], None),
+    ("does not tell the end", [], [ALARM, END], 310, "", [HEARD], SILENT),
+    (
+        "has told the end",
+        [],
+        [ALARM, END],
+        310,
+        "",
+        [HEARD, Segment("end", 0, NOON + 301_000, 0, NOON + 305_000)],
+        None,
+    ),
+    ("did not hear whose end it is", [], [ALARM, END], 310, "", [], None),
 ]
 
 
@@ -178,6 +200,16 @@ def test_sounds_of_the_next_day_must_be_there() -> None:
     assert not found(what, said(NOON))
 
 
+def test_an_order_needs_the_sounds_of_the_listeners_languages() -> None:
+    assert ALARM.bulletin is not None
+    also = (Voice("jra", "jra", 1_000), Voice("bdq", "bdq", 1_000))
+    alarm = replace(ALARM, bulletin=replace(ALARM.bulletin, also=also))
+    what = held(replace(POLICY, languages=("jra", "vi")), [], [alarm])
+    assert what.contents == {"sound of e", "jra"}
+    lacks = found(what, said(NOON + 30_000, "e", cached=("sound of e",)))[LACKS]
+    assert (lacks.about, lacks.cause) == ("jra", "t")
+
+
 def test_what_cannot_play_any_more_needs_no_sound() -> None:
     assert not found(held(POLICY, [A], []), said(NOON + 70_000, cached=()))
     assert not found(held(POLICY, [LATER], []), said(NOON + 70_000, cached=()), [whole(LATER)])
@@ -227,7 +259,7 @@ def test_who_cannot_be_asked_has_no_word() -> None:
 )
 def test_receipts_tell_what_began(result: Result, reason: str, cut: bool) -> None:
     receipt = Receipt("r", "d", "a", "b", 0, "c", NOON, NOON + 9, 3, result, reason)
-    assert segment(receipt) == Segment("a", 0, NOON, 3, NOON + 9, cut)
+    assert segment(receipt) == Segment("a", 0, NOON, 3, NOON + 9, cut, "b")
 
 
 def test_a_refusal_begins_nothing() -> None:

@@ -21,6 +21,7 @@ from audio.documents import (
     Quiet,
     Resume,
     Span,
+    Voice,
 )
 from audio.timetable import (
     DAY,
@@ -76,6 +77,8 @@ def order(
     if kind is NowKind.STOP:
         return Order(name, kind, EVERYTHING if name.startswith("mute") else "", start, until)
     bulletin = replace(BULLETIN, id=name, cls=BulletinClass.EMERGENCY, duration=duration, siren=5_000, every=every)
+    if kind is NowKind.FOLLOW_UP:
+        bulletin = replace(bulletin, siren=0, every=0, follows="o0")
     return Order(name, kind, name, start, until, bulletin)
 
 
@@ -243,6 +246,72 @@ def test_what_plays(
     assert plays(items, orders, history, now) == expected
 
 
+HEARD = Segment("o0", 0, NINE - 9_000, 0, NINE - 1_000, bulletin="o0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "orders", "history", "expected"),
+    [
+        pytest.param({}, [], [HEARD], ("w", 0), id="where the alarm was heard, at night too"),
+        pytest.param({}, [], [], None, id="not where it was not heard"),
+        pytest.param({}, [], [replace(HEARD, bulletin="other")], None, id="not where another alarm was heard"),
+        pytest.param({}, [], [HEARD, Segment("w", 0, NINE, 0, NINE + 1, bulletin="w")], None, id="only once"),
+        pytest.param({"cls": BulletinClass.PRIORITY}, [], [HEARD], None, id="the end of a drill waits for the morning"),
+        pytest.param({"follows": ""}, [], [replace(HEARD, bulletin="")], None, id="not without saying what it follows"),
+        pytest.param({}, [order(NINE, FOREVER)], [HEARD], ("e", 0), id="another emergency's round comes first"),
+        pytest.param(
+            {},
+            [order(NINE - MINUTE, FOREVER, name="n")],
+            [HEARD, Segment("n", 0, NINE - MINUTE, 0, NINE - 10_000, bulletin="n")],
+            ("w", 0),
+            id="between the rounds of another emergency it is said",
+        ),
+        pytest.param(
+            {}, [order(NINE, FOREVER, NowKind.STOP, "mute")], [HEARD], None, id="not on a device that is silenced"
+        ),
+    ],
+)
+def test_a_follow_up(
+    changes: dict[str, object], orders: list[Order], history: list[Segment], expected: tuple[str, int] | None
+) -> None:
+    words = order(NINE - 500, FOREVER, NowKind.FOLLOW_UP, "w")
+    assert words.bulletin is not None
+    words = replace(words, bulletin=replace(words.bulletin, **changes))  # type: ignore[arg-type] # fields by name
+    assert plays([], [words, *orders], history, NINE) == expected
+
+
+def test_after_an_emergency_of_an_hour_nothing_resumes_in_the_middle() -> None:
+    cut = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
+    storm = order(NOON + 20_000, NOON + 60 * MINUTE)
+    end = order(NOON + 60 * MINUTE, FOREVER, NowKind.FOLLOW_UP, "w")
+    history = [cut, Segment("o0", 0, NOON + 20_000, 0, NOON + 50_000, bulletin="o0")]
+    assert plays([item(NOON)], [storm, end], history, NOON + 60 * MINUTE) == ("w", 0)
+    history.append(Segment("w", 0, NOON + 60 * MINUTE, 0, NOON + 60 * MINUTE + 10_000, bulletin="w"))
+    assert plays([item(NOON)], [end], history, NOON + 61 * MINUTE) is None
+
+
+LANGUAGES = st.lists(st.sampled_from(["vi", "jra", "bdq", "en"]), min_size=1, max_size=4, unique=True).map(tuple)
+
+
+@given(LANGUAGES, LANGUAGES, st.integers(1, 3), st.integers(0, 5_000))
+def test_a_round_is_said_in_the_listeners_languages(
+    has: tuple[str, ...], listens: tuple[str, ...], times: int, siren: int
+) -> None:
+    main, *also = (Voice(language, str(n) * 64, (n + 1) * 1_000) for n, language in enumerate(has))
+    bulletin = replace(
+        BULLETIN, language=main.language, content=main.content, duration=main.duration, also=tuple(also), times=times
+    )
+    bulletin = replace(bulletin, siren=siren)
+    said = bulletin.said(listens)
+    assert [v.language for v in said] == ([one for one in listens if one in has] or [main.language])
+    assert set(said) <= set(bulletin.voices)
+    assert bulletin.round(listens) == siren + times * sum(v.duration for v in said)
+    policy = replace(POLICY, languages=listens)
+    play = what_plays([], [Order("e", NowKind.EMERGENCY, "b", NOON, FOREVER, bulletin)], [], NOON, policy).play
+    assert play is not None
+    assert play.ends == NOON + bulletin.round(listens)
+
+
 def test_an_exception_of_the_policy_opens_the_quiet_hours() -> None:
     opened = replace(POLICY, exceptions=(Span(NINE, NINE + MINUTE),))
     assert what_plays([item(NINE)], [], [], NINE, opened).play is not None
@@ -347,12 +416,16 @@ def worlds(draw: st.DrawFn) -> World:
         kind = draw(st.sampled_from([NowKind.EMERGENCY, NowKind.DRILL, NowKind.STOP]))
         ends = begins + draw(st.integers(1, 200)) * SECOND
         name = draw(st.sampled_from(["o", "mute"])) + str(number)
-        orders.append(order(begins, ends, kind, name, draw(st.integers(1, 60)) * SECOND, every=70 * SECOND))
+        made = order(begins, ends, kind, name, draw(st.integers(1, 60)) * SECOND, every=130 * SECOND)
+        if made.bulletin is not None:
+            also = (Voice("jra", "e" * 64, draw(st.integers(1, 60)) * SECOND),)
+            made = replace(made, bulletin=replace(made.bulletin, also=also))
+        orders.append(made)
     outages = [
         (start + at * SECOND, start + (at + length) * SECOND)
         for at, length in draw(st.lists(st.tuples(seconds, st.integers(1, 200)), max_size=2))
     ]
-    policy = draw(policies(start))
+    policy = replace(draw(policies(start)), languages=draw(st.sampled_from([("vi",), ("jra", "vi"), ("bdq",)])))
     return World(tuple(items), tuple(orders), tuple(outages), start, start + 15 * MINUTE, policy)
 
 
@@ -403,10 +476,10 @@ def simulate(world: World) -> list[Heard]:
         play = decision.play
         running = history[-1] if history and history[-1].ended is None else None
         if running and (play is None or (play.airing, play.repeat) != (running.airing, running.repeat)):
-            _close(history, now, cut=decision.reason in ("emergency", "drill", "emergency hold"))
+            _close(history, now, cut=decision.reason in ("emergency", "drill", "follow_up", "emergency hold"))
             running = None
         if play is not None and running is None:
-            history.append(Segment(play.airing, play.repeat, now, play.offset))
+            history.append(Segment(play.airing, play.repeat, now, play.offset, bulletin=play.bulletin.id))
             ends = play.ends
         now = min([decision.until, world.end, *(o[0] for o in world.outages if o[0] > now)])
     _close(history, now, cut=False)
@@ -441,7 +514,7 @@ def test_never_two_at_once_and_every_start_but_the_first_is_a_resumption(world: 
 @settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_quiet_hours_and_silent_windows_are_broken_by_emergencies_only(world: World) -> None:
-    emergencies = {o.entry for o in world.orders if o.kind is NowKind.EMERGENCY}
+    emergencies = {o.entry for o in world.orders if o.kind in (NowKind.EMERGENCY, NowKind.FOLLOW_UP)}
     drills = {o.entry for o in world.orders if o.kind is NowKind.DRILL}
     for one in simulate(world):
         if one.play[0] in drills:
@@ -507,8 +580,9 @@ def test_nothing_else_sounds_while_an_emergency_is_in_force(world: World, second
     stops = [o for o in world.orders if o.kind is NowKind.STOP and o.start <= at < o.until]
     alarms = [o for o in world.orders if o.kind is NowKind.EMERGENCY and o.start <= at < o.until]
     if alarms and not stops:
+        words = [o for o in world.orders if o.kind is NowKind.FOLLOW_UP]
         sounding = [h for h in simulate(world) if h.began <= at < h.ended]
-        assert all(h.play[0] in {o.entry for o in alarms} for h in sounding)
+        assert all(h.play[0] in {o.entry for o in (*alarms, *words)} for h in sounding)
         fresh = what_plays(world.items, world.orders, [], at, world.policy).play
         assert fresh is not None
         assert fresh.airing in {o.entry for o in alarms}
@@ -534,6 +608,17 @@ def test_a_stop_that_is_lifted_is_as_one_that_ended_then(world: World, second: i
 
 
 @settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_a_follow_up_is_heard_once_and_only_after_what_it_follows(world: World) -> None:
+    words = {o.entry for o in world.orders if o.kind is NowKind.FOLLOW_UP}
+    heard = simulate(world)
+    for number, one in enumerate(heard):
+        if one.play[0] in words:
+            assert any(before.play[0] == "o0" for before in heard[:number])
+            assert one.play[1] == 0
+
+
+@settings(max_examples=300, deadline=None)
 @given(worlds())
 def test_scheduled_sound_stays_in_its_slot(world: World) -> None:
     slots = {i.airing.airing: i for i in world.items}

@@ -61,7 +61,7 @@ def network() -> Network:
         unit(ENDED, Tier.COMMUNE, UnitType.COMMUNE, PROVINCE, None, date(2024, 1, 1)),
         unit(LATER, Tier.COMMUNE, UnitType.WARD, PROVINCE, date(2025, 7, 1), None),
     ]
-    hamlet = Hamlet(HamletId("23557-H01"), "Tổ dân phố 1", "tổ dân phố", (Membership(WARD),))
+    hamlet = Hamlet(HamletId("23557-H01"), "Tổ dân phố 1", "tổ dân phố", (Membership(WARD),), ("jra", "vi"))
     devices = [
         device("23557-L01", WARD, hamlet=hamlet.id, volume=Volume(70, 50, 90)),
         device("23627-L01", OTHER),
@@ -220,6 +220,8 @@ def test_a_policy_holds_what_its_device_may_obey(frames: Mapping[str, bytes], ma
     assert policy.groups == ("riverside",)
     assert policy.quiet == (Quiet(21 * 60, 5 * 60),)
     assert policy.ceilings == Ceilings(day=70, early=50, emergency=90)
+    assert policy.languages == ("jra", "vi")
+    assert decode(Policy, body(frames["23627-L01"], "23627-L01", made)).languages == ("vi",)
     assert {(k.role, k.iss, k.areas) for k in policy.keys} == {
         ("hub", "hub", (PROVINCE,)),
         ("issuer", PROVINCE, (PROVINCE,)),

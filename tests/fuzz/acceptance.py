@@ -74,6 +74,7 @@ def bulletin(signer: str, cls: str = "normal", **changes: Any) -> tuple[str, dic
     body |= {"origin": "64", "title": "Thông báo", "content": CONTENT, "duration": 9_000}
     body |= {"audience": {"units": ["64"], "groups": [], "devices": []}, "valid_from": 0, "valid_until": END}
     body |= {"volume": 100, "resume": "resume", "siren": 0, "times": 1, "every": 0, "text": "", "authority": ""}
+    body |= {"supplier": "", "field": "", "language": "vi", "also": [], "follows": "", "script": ""}
     body |= changes
     return body["id"], {"sealed": [signer, header(signer, f"bulletin/{body['id']}"), body]}
 
@@ -96,12 +97,14 @@ def seeds() -> Iterator[bytes]:
             for n in range(2)
         ]
         yield _scene("loa/1/prog/23557", {"unit": "23557", "until": END, "airings": airings, "signed": {name: signed}})
-    for kind in ("emergency", "drill", "stop"):
-        name, signed = bulletin("province", "emergency", siren=3000, times=2, every=60_000)
+    for kind in ("emergency", "drill", "stop", "follow_up"):
+        follows = "b-0" if kind == "follow_up" else ""
+        also = [{"language": "jra", "content": CONTENT, "duration": 8_000}]
+        more = {"siren": 3000, "times": 2, "every": 60_000, "also": also, "follows": follows}
+        name, signed = bulletin("province", "emergency", **more)
         entry = {"entry": "e-1", "kind": kind, "bulletin": name, "start": AT, "until": AT + 900_000}
-        more: dict[str, Any] = {"signed": signed, "sound": {"sound": SOUND}} if kind != "stop" else {}
-        more |= {"reason": "lũ"}
-        entries = [entry | {"signed": "", "sound": "", "reason": ""} | more]
+        carried = {"signed": signed, "sounds": [{"sound": SOUND}]} if kind != "stop" else {"signed": "", "sounds": []}
+        entries = [entry | carried | {"reason": "lũ"}]
         yield _scene("loa/1/now/u/64/64", {"entries": entries}, sure=kind != "drill")
         yield _scene("loa/1/now/u/64/64", {"entries": entries}, exp=AT + 1_000)
     yield _scene(policy_topic(DEVICE), json.loads(encode(POLICY)), "root")
@@ -201,6 +204,7 @@ def _allowed(content: Content, opened: Opened, seals: Seals) -> None:
         assert order.until <= opened.header.exp
         urgent = order.bulletin is None or order.bulletin.cls == "emergency"
         assert urgent or order.kind is not NowKind.EMERGENCY
+        assert order.bulletin is None or (order.kind is NowKind.FOLLOW_UP) == bool(order.bulletin.follows)
     for name, sound in content.sounds:
         assert hashlib.sha256(sound).hexdigest() == name
 

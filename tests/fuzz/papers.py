@@ -46,7 +46,7 @@ BULLETIN: Final = Bulletin(
 SAMPLES: Final[tuple[Any, ...]] = (
     BULLETIN,
     Programme("23557", AT + 1000, (Airing("a-1", "b-1", 0, AT, AT + 60_000),), {"b-1": "AAAA"}),
-    Now((NowEntry("e-1", NowKind.EMERGENCY, "b-1", AT, AT + 5000, "AAAA", "AAAA", "lũ"),)),
+    Now((NowEntry("e-1", NowKind.EMERGENCY, "b-1", AT, AT + 5000, "AAAA", ("AAAA",), "lũ"),)),
     Policy(
         *("23557-L01", ("23557", "64"), ("riverside",)),
         keys=(PolicyKey("0" * 16, "64", "AAAA", "issuer", ("64",), ("normal",), 0, 2**60),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from random import Random
 
 from tests.sim.province_facts import Commune, Facts, Founded, Table
@@ -28,6 +29,7 @@ def files(facts: Facts, homes: Mapping[str, Sequence[Place]]) -> Iterator[tuple[
     yield "units.yaml", units(facts)
     yield "grid.yaml", grid(provinces)
     yield "people.yaml", people(facts)
+    yield "scripts.yaml", scripts()
     yield "groups.yaml", groups(facts, homes)
     yield "targets.yaml", targets(facts)
 
@@ -201,6 +203,11 @@ def people(facts: Facts) -> str:
         rows.append(staff(f"{prefix}.editor", "editor", f"Cán bộ văn hóa, {name}", area, next(names)))
         rows.append(staff(f"{prefix}.approver", "approver", f"Phó Chủ tịch UBND, {name}", area, next(names)))
     return lines("people", rows)
+
+
+def scripts() -> str:
+    """As written by hand beside the facts."""
+    return (Path(__file__).parent / "facts" / "scripts.yaml").read_text(encoding="utf-8")
 
 
 def unlike(rng: Random) -> Iterator[str]:

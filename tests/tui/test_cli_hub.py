@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ import pytest
 from inventory.model import Network, Tier, Unit, UnitId, UnitType
 from tests.tui.gateway_fake import NOW, SILENT, bulletin, overview, unit
 from tests.tui.loa_command import Answer, Shell, program
+from tui import emergency_methods as e
 from tui import methods as m
 from tui.hub import Caller, Handler, HubSocket, Refusal
 
@@ -44,7 +46,8 @@ class Answers:
         self.asked: list[tuple[str, Any]] = []
 
     def handlers(self) -> dict[str, Handler]:
-        every = [value for value in vars(m).values() if isinstance(value, m.Method) and not value.stream]
+        methods = (*vars(m).values(), *vars(e).values())
+        every = [value for value in methods if isinstance(value, m.Method) and not value.stream]
         return {method.name: self._handler(method) for method in every}
 
     def _handler(self, method: m.Method[Any, Any]) -> Handler:
@@ -237,11 +240,13 @@ def test_approving_needs_a_person_who_looks(hub: Hub) -> None:
 
 def test_stop_return_and_all_clear_say_what_they_did(hub: Hub) -> None:
     hub.answers.by_method |= {"stop": m.Stopped(("23557",)), "all_clear": m.Stopped(("64",)), "return": m.Nothing()}
+    hub.answers.by_method |= {"follow": m.Problem("BUL069", "no words", "give them", {})}
     assert hub.loa("stop", "commune=23557", "--reason", "lễ tang", "--hold-until", "2024-10-01T18:00").code == 0
     assert "64" in hub.loa("all-clear", "b1").out
     assert hub.loa("return", "b1", "--reason", "sai tên").out == "returned\n"
     assert hub.answers.asked == [
         ("stop", m.Stop("commune=23557", "", NOW + 3_600_000, "lễ tang")),
+        ("follow", e.Follow("b1", "all_clear")),
         ("all_clear", m.BulletinId("b1")),
         ("return", m.Return("b1", "sai tên")),
     ]
@@ -333,3 +338,63 @@ def test_lists_as_text_and_json(hub: Hub) -> None:
 def test_another_account_is_claimed_with_as(hub: Hub) -> None:
     hub.answers.by_method["bulletins"] = m.BulletinRows(())
     assert hub.loa("--as", "p.editor", "bulletins").code == 0
+
+
+LOST = e.LostRow("24022-L03", "làng Mơ Nang 2", "down", NOW - 60_000, "Siu Blêu 0000 101 250")
+SEEN = e.CallPreview(
+    *("Xã Ia Pa", "IA PA", "emergency", "Nước lên tại ngầm tràn.", 8, (LOST,), 1, {"vi": 5, "jra, vi": 3}, True),
+    *((), (), ()),
+)
+CALLED = ("emergency", "--script", "lu", "--area", "Ia Pa", "--set", "place=ngầm tràn", "--set", "order= Theo lệnh ")
+
+
+def test_an_emergency_says_whom_it_reaches_and_asks_for_the_areas_name(hub: Hub) -> None:
+    hub.answers.by_method |= {"call.preview": SEEN}
+    answer = hub.loa(*CALLED)
+    assert answer.code == 2, "there is no terminal and no --yes"
+    for part in (
+        "REAL EMERGENCY",
+        "8 clusters, 1 boards of Xã Ia Pa",
+        "làng Mơ Nang 2",
+        "0000 101 250",
+        "3 clusters in Jrai",
+    ):
+        assert part in answer.err
+    assert '--yes "IA PA"' in answer.err
+    wanted = e.Call("lu", "Ia Pa", {"place": "ngầm tràn", "order": "Theo lệnh"})
+    assert hub.answers.asked == [("call.preview", wanted)]
+
+
+def test_what_forbids_an_emergency_ends_it_before_anything_is_made(hub: Hub) -> None:
+    problem = m.Problem(
+        "BUL060", "'{script}' has empty blanks: {blanks}", "fill them", {"script": "lu", "blanks": "hour"}
+    )
+    hub.answers.by_method |= {"call.preview": replace(SEEN, problems=(problem,))}
+    answer = hub.loa(*CALLED, "--yes", "IA PA")
+    assert answer.code == 1
+    assert "BUL060" in answer.err
+    assert [name for name, _ in hub.answers.asked] == ["call.preview"]
+
+
+def test_a_wider_emergency_waits_for_a_second_person_unsigned(hub: Hub) -> None:
+    made = m.Submitted("b7", 9_000, -16.0, "espeak-ng vi")
+    hub.answers.by_method |= {"call.preview": replace(SEEN, alone=False), "call": made}
+    answer = hub.loa(*CALLED, "--yes", "IA PA")
+    assert (answer.code, answer.out) == (0, "b7\n")
+    assert "loa approve b7" in answer.err
+    assert [name for name, _ in hub.answers.asked] == ["call.preview", "call"]
+    assert hub.answers.asked[1][1].typed == "IA PA"
+
+
+def test_a_preview_for_programs_says_the_same(hub: Hub) -> None:
+    hub.answers.by_method |= {"call.preview": SEEN}
+    document = json.loads(hub.loa(*CALLED, "--preview", "--json").out)
+    assert (document["word"], document["devices"], document["boards"], document["alone"]) == ("IA PA", 8, 1, True)
+    assert document["lost"][0]["contact"] == "Siu Blêu 0000 101 250"
+
+
+def test_scripts_are_listed_with_their_words(hub: Hub) -> None:
+    row = e.ScriptRow("lu", "Xả lũ", "emergency", "Nước lên tại {place}.", ("place",))
+    hub.answers.by_method |= {"scripts": e.ScriptRows((row,))}
+    assert "{place}" in hub.loa("scripts").out
+    assert json.loads(hub.loa("scripts", "--json").out)["scripts"][0]["blanks"] == ["place"]

@@ -1,4 +1,4 @@
-"""Verbs that say what is heard: push, approve, return, stop, all-clear, bulletins, report."""
+"""Verbs that say what is heard: push, approve, return, stop, resume, bulletins, report, as-run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from inventory.diagnostics import Diagnostic
-from inventory.model import UnitId
 from nms.i18n import N_, decimal
 from tui.commands.context import (
     FAILED,
@@ -24,7 +23,6 @@ from tui.commands.context import (
     show_problems,
 )
 from tui.methods import (
-    ALL_CLEAR,
     APPROVE,
     AS_RUN,
     BODY,
@@ -47,6 +45,7 @@ from tui.methods import (
     Since,
     Stop,
 )
+from tui.signing import sign
 from tui.views import alarms, bulletins
 from tui.views.times import milliseconds, rfc3339, shown
 from tui.views.words import CLASSES
@@ -156,16 +155,23 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
 @click.command("approve", help=N_("Approve a bulletin: shows it, signs it with the origin unit's key, hands it in."))
 @click.argument("bulletin", metavar=N_("BULLETIN"))
 @click.option("--yes", is_flag=True, help=N_("do not ask"))
+@click.option(
+    "--break-glass",
+    "reason",
+    default="",
+    metavar=N_("REASON"),
+    help=N_("an emergency, without a second person, after a minute; goes on record and is told to everyone"),
+)
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
-def approve_verb(ctx: click.Context, bulletin: str, yes: bool, as_json: bool) -> None:
+def approve_verb(ctx: click.Context, bulletin: str, yes: bool, reason: str, as_json: bool) -> None:
     call = session(ctx)
     body = call.ask(BODY, BulletinId(bulletin))
     _unheard(call, body.silenced)
     if not yes:
         _confirm(call, body)
     signed = _sign(call, body)
-    approved = call.ask(APPROVE, Approve(bulletin, base64.b64encode(signed).decode()))
+    approved = call.ask(APPROVE, Approve(bulletin, signed, reason))
     if as_json:
         emit_json({"starts": {u: rfc3339(t) for u, t in approved.starts.items()}, "homeless": approved.homeless})
         return
@@ -194,29 +200,12 @@ def _confirm(call: Session, body: Body) -> None:
         raise click.Abort
 
 
-def _sign(call: Session, body: Body) -> bytes:
-    """The frame, signed in this process: the issuer's key never leaves the approver's account."""
-    from audio import trust
-    from audio.documents import Bulletin, decode
-    from audio.envelope import key_id
-
-    data = base64.b64decode(body.body)
-    bulletin = decode(Bulletin, data)
-    key = trust.load_issuer(call.settings.keys, UnitId(bulletin.origin))
-    if isinstance(key, Diagnostic):
-        report((key,), call.translate)
+def _sign(call: Session, body: Body) -> str:
+    signed = sign(call.settings.keys, body.body, milliseconds(call.now()))
+    if isinstance(signed, Diagnostic):
+        report((signed,), call.translate)
         raise click.exceptions.Exit(FAILED)
-    return trust.sign_bulletin(
-        data,
-        bulletin.id,
-        key,
-        key_id(key.public_key().public_bytes_raw()),
-        bulletin.origin,
-        bulletin.version,
-        milliseconds(call.now()),
-        bulletin.valid_from,
-        bulletin.valid_until,
-    )
+    return signed
 
 
 @click.command("return", help=N_("Give a bulletin back to its author."))
@@ -256,15 +245,6 @@ def resume_verb(ctx: click.Context, selection: tuple[str, ...], bulletin: str, r
     for row in resumed.standing:
         message = N_("{place} stays stopped until {until} by {issuer}")
         call.say(message, place=row.place, until=shown(row.until), issuer=row.issuer)
-
-
-@click.command("all-clear", help=N_("End an emergency: the area's programme goes on."))
-@click.argument("bulletin", metavar=N_("BULLETIN"))
-@click.pass_context
-def all_clear_verb(ctx: click.Context, bulletin: str) -> None:
-    call = session(ctx)
-    cleared = call.ask(ALL_CLEAR, BulletinId(bulletin))
-    call.say(N_("ended in {targets}"), targets=", ".join(cleared.targets))
 
 
 @click.command("bulletins", help=N_("Bulletins and their states, newest first."))

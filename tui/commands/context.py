@@ -86,6 +86,10 @@ class Session:
         """One translated line of the answer."""
         click.echo(self.translate(message).format(**fields))
 
+    def tell(self, message: str, **fields: object) -> None:
+        """One translated line about what was done, on stderr."""
+        click.echo(self.translate(message).format(**fields), err=True)
+
 
 def session(ctx: click.Context) -> Session:
     """The session of this call, from the group's options, the environment and the configuration files."""

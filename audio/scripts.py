@@ -1,0 +1,134 @@
+"""From a pre-approved script to an emergency: its blanks, who may send it alone, what has to be typed first.
+
+Pure. The rules are domain.md's: a filled script for one commune needs one authorised person; a wider one, or free
+words, a second one, or after a minute a typed reason (break-glass). An emergency is confirmed with the area's name, a
+drill with another word. Words that follow an alarm need who may end it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from audio.bulletin import ALONE, Stored, may, may_approve, may_end, order_kind, unit_name
+from audio.documents import Audience, Bulletin, BulletinClass, NowKind
+from audio.refusals import refuse
+from inventory.check_scripts import SPOKEN, blanks
+from inventory.diagnostics import Diagnostic
+from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId
+from inventory.names import key, unit_names
+
+GLASS = timedelta(seconds=60)
+"""How long a second person is waited for before one alone may send with a reason."""
+LASTING = timedelta(hours=12)
+"""A scripted emergency is repeated until its all-clear, and no longer than this."""
+TOLD = timedelta(hours=12)
+"""How long a correction or all-clear waits for a device that heard the alarm and is away."""
+DRILL_WORD = "DIEN TAP"
+
+Refusals = tuple[Diagnostic, ...]
+
+
+class After(StrEnum):
+    """What is said after an alarm: that it was wrong, or that it is over."""
+
+    CORRECTION = "correction"
+    ALL_CLEAR = "all_clear"
+
+
+TITLES: Mapping[After, str] = {After.CORRECTION: "Tin đính chính", After.ALL_CLEAR: "Tin kết thúc"}
+"""Begins the title of what follows; the bulletin's own title comes after it."""
+
+
+class Submitted(Stored, Protocol):
+    @property
+    def created(self) -> datetime: ...
+
+
+def find(network: Network, name: str) -> Script | Refusals:
+    script = network.scripts.get(ScriptId(name))
+    if script is None:
+        return (refuse("BUL062", script=name, known=", ".join(sorted(network.scripts)) or "-"),)
+    return script
+
+
+def fill(script: Script, values: Mapping[str, str]) -> str | Refusals:
+    """The script's Vietnamese words with every blank filled."""
+    text = script.alarm.text[SPOKEN]
+    names = blanks(text)
+    given = {name: " ".join(value.split()) for name, value in values.items()}
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        return (refuse("BUL061", script=script.id, blanks=", ".join(unknown), known=", ".join(names) or "-"),)
+    empty = [name for name in names if not given.get(name)]
+    if empty:
+        return (refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]),)
+    return re.sub(r"\{(\w+)\}", lambda found: given[found[1]], text)
+
+
+def word(script: Script, unit: Unit) -> str:
+    """What has to be typed before it is sent: the area's name, because numbers get copied unread."""
+    if script.cls is ScriptClass.DRILL:
+        return DRILL_WORD
+    return (unit.aliases[0] if unit.aliases else unit.name).upper()
+
+
+def confirms(script: Script, unit: Unit, typed: str) -> bool:
+    """Whether that was typed, with or without tones and the unit's type word."""
+    if script.cls is ScriptClass.DRILL:
+        return key(typed) == key(DRILL_WORD)
+    return key(typed) in unit_names(unit)
+
+
+def alone(network: Network, bulletin: Bulletin) -> bool:
+    """Whether one authorised person suffices: words approved before, for a single commune."""
+    return bool(bulletin.script) and one_commune(network, bulletin.audience)
+
+
+def one_commune(network: Network, audience: Audience) -> bool:
+    units = [network.units.get(UnitId(unit)) for unit in audience.units]
+    single = len(units) == 1 and not (audience.groups or audience.devices)
+    return single and units[0] is not None and units[0].tier is Tier.COMMUNE
+
+
+def may_send(
+    network: Network, person: Person, row: Submitted, bulletin: Bulletin, now: datetime, reason: str = ""
+) -> tuple[Diagnostic, ...]:
+    """Why this person cannot put a submitted bulletin on the air now; ``reason``: that of a break-glass."""
+    refused = may_approve(network, person, row)
+    if not refused or order_kind(bulletin) is None:
+        return refused
+    if bulletin.follows and row.state == "submitted":
+        return may_end(network, person, row)
+    if row.state != "submitted" or not may(network, person, ALONE, row.origin):
+        return refused
+    if alone(network, bulletin):
+        return ()
+    if bulletin.cls is not BulletinClass.EMERGENCY:
+        return refused
+    if not reason.strip():
+        return (refuse("BUL065", unit=unit_name(network, row.origin), seconds=round(GLASS.total_seconds())),)
+    passed = now - row.created
+    if passed < GLASS:
+        return (refuse("BUL066", passed=int(passed.total_seconds()), seconds=round(GLASS.total_seconds())),)
+    return ()
+
+
+def may_follow(network: Network, person: Person, row: Stored, bulletin: Bulletin) -> tuple[Diagnostic, ...]:
+    """Why this person cannot say a correction or all-clear of that bulletin."""
+    if order_kind(bulletin) not in (NowKind.EMERGENCY, NowKind.DRILL):
+        return (refuse("BUL033"),)
+    return may_end(network, person, row)
+
+
+def area(network: Network, on: date, text: str) -> Unit | Refusals:
+    """The one unit of that day with this id, or with this name, typed with or without tones and its type word."""
+    units = tuple(network.units_on(on))
+    found = [u for u in units if u.id == text.strip()] or [u for u in units if key(text) in unit_names(u)]
+    if len(found) != 1:
+        near = ", ".join(f"{u.name} ({u.id})" for u in found)
+        return (refuse("BUL063", area=text, found=near or "-"),)
+    return found[0]

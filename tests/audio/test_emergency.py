@@ -1,0 +1,254 @@
+"""Scripted emergencies in a running hub: one person suffices, glass is broken, the end is told to those who heard."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import wave
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from audio.broker import Mosquitto
+from audio.documents import Bulletin, BulletinClass, NowKind, decode
+from audio.emergency import Call, Emergencies, Made, Prepared
+from audio.playout import Approved
+from audio.receipts import Report
+from audio.scripts import LASTING, After
+from inventory.diagnostics import Diagnostic, Severity
+from inventory.model import Person, Script, UnitId, Wording
+from nms import journal
+from tests.audio.province import (
+    AN,
+    BINH,
+    CHI,
+    DUNG,
+    PROVINCE,
+    WARD,
+    Clock,
+    Hub,
+    Keys,
+    SpokenOnce,
+    emergency,
+    eventually,
+    hub,
+    receipt,
+)
+from tests.audio.province import mosquitto as broker
+from tests.audio.test_scripts import DRILL, FLOOD
+
+NOW_WARD = "loa/1/now/u/23557/23557"
+VALUES = {"place": "ngầm tràn", "hour": "5 giờ"}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inventory")
+    with wave.open(str(folder / "lu-jra.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        samples = (round(9_000 * math.sin(n * n / 400_000)) for n in range(32_000))
+        file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    made = Keys.make(tmp_path_factory.mktemp("trust") / "keys")
+    alarm = Wording(FLOOD.alarm.text, {"jra": "lu-jra.wav"})
+    flood, gone = replace(FLOOD, alarm=alarm), replace(FLOOD, alarm=Wording(FLOOD.alarm.text, {"jra": "gone.wav"}))
+    scripts = {s.id: s for s in (flood, DRILL, replace(gone, id="gone"))}  # type: ignore[arg-type] # a plain id
+    return replace(made, network=replace(made.network, scripts=scripts))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
+    return SpokenOnce(tmp_path_factory.mktemp("content"))
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
+    async with broker(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
+    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
+        yield started
+
+
+@pytest.fixture
+def desk(running: Hub, keys: Keys, library: SpokenOnce, recordings: Path) -> Emergencies:
+    return Emergencies(running.store, lambda: keys.network, running.clock, library, recordings)
+
+
+def codes(found: object) -> list[str]:
+    assert isinstance(found, tuple), found
+    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
+    return [d.code for d in found]
+
+
+def call(script: Script = FLOOD, area: str = "Yên Đỗ", typed: str = "YEN DO") -> Call:
+    return Call(script.id, area, VALUES, typed)
+
+
+async def sent(running: Hub, desk: Emergencies, person: Person, wanted: Call, origin: UnitId = WARD) -> str:
+    made = await desk.call(person, wanted, uid=1)
+    assert isinstance(made, Made), made
+    approved = await running.playout.approve(person, made.bulletin, await running.sign(made.bulletin, origin))
+    assert isinstance(approved, Approved), approved
+    return made.bulletin
+
+
+async def follow(running: Hub, desk: Emergencies, person: Person, alarm: str, what: After, text: str = "") -> str:
+    made = await desk.follow(person, alarm, what, text, uid=1)
+    assert isinstance(made, Made), made
+    approved = await running.playout.approve(person, made.bulletin, await running.sign(made.bulletin, WARD))
+    assert isinstance(approved, Approved), approved
+    return made.bulletin
+
+
+async def body(running: Hub, bulletin: str) -> Bulletin:
+    found = await running.playout.body(bulletin)
+    assert isinstance(found, bytes)
+    return decode(Bulletin, found)
+
+
+async def test_one_person_sends_a_filled_script_to_a_commune(running: Hub, desk: Emergencies) -> None:
+    alarm = await sent(running, desk, DUNG, call())
+    bulletin = await body(running, alarm)
+    assert bulletin.text == "Nước lên tại ngầm tràn lúc 5 giờ. Về ngầm tràn ngay."
+    assert (bulletin.script, bulletin.origin, bulletin.cls) == (FLOOD.id, WARD, BulletinClass.EMERGENCY)
+    assert bulletin.valid_until - bulletin.valid_from == LASTING.total_seconds() * 1000
+    assert [voice.language for voice in bulletin.voices] == ["vi", "jra"]
+    assert bulletin.every >= bulletin.round(("jra", "vi"))
+    ear = await running.ear("23557-L01")
+    await eventually(lambda: ear.read(NOW_WARD) is not None)
+    document = ear.read(NOW_WARD)
+    assert document is not None
+    assert [o.kind for o in document.orders] == [NowKind.EMERGENCY]
+    assert {content for content, _ in document.sounds} == {voice.content for voice in bulletin.voices}
+
+
+async def test_a_recording_that_is_gone_keeps_the_alarm_from_nobody(running: Hub, desk: Emergencies) -> None:
+    alarm = await sent(running, desk, DUNG, replace(call(), script="gone"))
+    assert (await body(running, alarm)).also == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"typed": "23557"}, ["BUL064"]),
+        ({"typed": ""}, ["BUL064"]),
+        ({"values": {"place": "x"}}, ["BUL060"]),
+        ({"area": "group=riverside"}, ["BUL063"]),
+        ({"area": "23560"}, ["BUL004"]),
+        ({"script": "chay", "area": "Ia Pa"}, ["BUL062", "BUL063"]),
+    ],
+)
+async def test_what_is_not_in_order_is_not_made(
+    running: Hub, desk: Emergencies, changes: dict[str, object], expected: list[str]
+) -> None:
+    assert codes(await desk.call(DUNG, replace(call(), **changes), uid=1)) == expected  # type: ignore[arg-type]
+    assert await running.playout.bulletins() == ()
+
+
+async def test_a_drill_is_worded_and_confirmed_as_one_and_waits_for_the_day(running: Hub, desk: Emergencies) -> None:
+    assert codes(await desk.call(DUNG, call(DRILL), uid=1)) == ["BUL064"]
+    drill = await sent(running, desk, DUNG, call(DRILL, typed="diễn tập"))
+    bulletin = await body(running, drill)
+    assert (bulletin.cls, bulletin.every) == (BulletinClass.PRIORITY, 0)
+    running.clock.skip(hours=5)
+    assert codes(await desk.call(DUNG, call(DRILL, typed="diễn tập"), uid=1)) == ["BUL067"]
+
+
+async def test_a_second_emergency_is_warned_about_and_not_refused(running: Hub, desk: Emergencies) -> None:
+    await sent(running, desk, DUNG, call())
+    prepared = await desk.prepare(DUNG, call())
+    assert isinstance(prepared, Prepared)
+    assert (codes(prepared.warnings), prepared.problems) == (["BUL068"], ())
+    assert prepared.warnings[0].severity is Severity.WARNING
+    await sent(running, desk, DUNG, call())
+
+
+async def test_glass_is_broken_after_a_minute_with_a_reason_on_record(running: Hub, desk: Emergencies) -> None:
+    made = await desk.call(AN, call(area="64", typed="tỉnh Gia Lai"), uid=1)
+    assert isinstance(made, Made), made
+    signed = await running.sign(made.bulletin, PROVINCE)
+    assert codes(await running.playout.approve(AN, made.bulletin, signed)) == ["BUL065"]
+    assert codes(await running.playout.approve(AN, made.bulletin, signed, "đập vỡ")) == ["BUL066"]
+    running.clock.skip(seconds=61)
+    assert isinstance(await running.playout.approve(AN, made.bulletin, signed, "đập vỡ"), Approved)
+    events = await running.store.read(lambda s: journal.recent(s, 20, made.bulletin))
+    [broken] = [e for e in events if e.kind is journal.EventKind.BULLETIN_BROKE_GLASS]
+    assert (broken.to, broken.cause) == ("an", "đập vỡ")
+
+
+async def test_a_second_person_breaks_no_glass(running: Hub) -> None:
+    alarm, _ = await running.push(emergency(), BINH)
+    events = await running.store.read(lambda s: journal.recent(s, 20, alarm))
+    assert not [e for e in events if e.kind is journal.EventKind.BULLETIN_BROKE_GLASS]
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "words"),
+    [
+        (After.ALL_CLEAR, "", FLOOD.all_clear.text["vi"]),
+        (After.CORRECTION, "", FLOOD.correction.text["vi"]),
+        (After.CORRECTION, "Nước chưa lên, bà con cứ ở nhà.", "Nước chưa lên, bà con cứ ở nhà."),
+    ],
+)
+async def test_the_end_is_told_in_the_same_document_that_ends_the_alarm(
+    running: Hub, desk: Emergencies, what: After, text: str, words: str
+) -> None:
+    alarm = await sent(running, desk, DUNG, call())
+    ear = await running.ear("23557-L01")
+    await eventually(lambda: ear.read(NOW_WARD) is not None)
+    end = await follow(running, desk, DUNG, alarm, what, text)
+    await eventually(lambda: len(ear.frames[NOW_WARD]) > 1)
+    document = ear.read(NOW_WARD)
+    assert document is not None
+    [order] = document.orders
+    assert (order.kind, order.names) == (NowKind.FOLLOW_UP, end)
+    bulletin = await body(running, end)
+    assert (bulletin.text, bulletin.follows, bulletin.siren, bulletin.times) == (words, alarm, 0, 1)
+    assert document.sounds
+    assert codes(await running.playout.all_clear(DUNG, alarm)) == ["BUL033"]
+
+
+async def test_only_those_who_heard_the_alarm_are_expected_to_hear_its_end(running: Hub, desk: Emergencies) -> None:
+    alarm = await sent(running, desk, DUNG, call())
+    first = await running.ear("23557-L01")
+    await first.receipt(receipt("23557-L01", alarm, "x", running.clock.ms))
+    await _reported(running, alarm, 1)
+    end = await follow(running, desk, DUNG, alarm, After.ALL_CLEAR)
+    report = await running.playout.report(end)
+    assert isinstance(report, Report)
+    assert [o.device for o in report.outcomes] == ["23557-L01"]
+    [view] = [v for v in await running.playout.bulletins() if v.id == end]
+    assert (view.heard, view.expected) == (0, 1)
+
+
+async def test_what_nobody_can_have_heard_has_no_end(running: Hub, desk: Emergencies) -> None:
+    made = await desk.call(AN, call(area="64", typed="gia lai"), uid=1)
+    assert isinstance(made, Made)
+    assert codes(await desk.follow(AN, made.bulletin, After.CORRECTION, "", uid=1)) == ["BUL033"]
+    assert codes(await desk.follow(AN, "nothing", After.CORRECTION, "", uid=1)) == ["BUL020"]
+
+
+async def test_an_end_needs_words_and_who_may_end_it(running: Hub, desk: Emergencies) -> None:
+    alarm, _ = await running.push(emergency(), BINH)
+    assert codes(await desk.follow(AN, alarm, After.ALL_CLEAR, "", uid=1)) == ["BUL069"]
+    assert codes(await desk.follow(CHI, alarm, After.ALL_CLEAR, "Hết.", uid=1)) == ["BUL031"]
+
+
+async def _reported(running: Hub, bulletin: str, count: int) -> None:
+    for _ in range(600):
+        if [v.heard for v in await running.playout.bulletins() if v.id == bulletin] == [count]:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("no receipt")
