@@ -28,6 +28,7 @@ from audio.documents import DeviceState
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.playout import Playout
+from audio.speech import Accent, Voice
 from audio.watch import Watch
 from exporters import http
 from exporters.scrape import Scrape
@@ -305,7 +306,8 @@ def _add_playout(
 ) -> Library:
     """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, policies) = hub.settings, keys
-    library = Library(settings.state_dir / "content")
+    voice = Voice(Accent(settings.speech_accent), settings.speech_speed, settings.speech_model)
+    library = Library(settings.state_dir / "content", voice)
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
 
