@@ -63,6 +63,7 @@ from tui.provisioning import ARTIFACTS, make_plans
 from tui.roles import Role, Work
 from tui.rollouts import make_rollouts
 from tui.service import HubService
+from tui.sound_service import SoundService
 from tui.trapping import trap_task
 
 log = logging.getLogger("loa.serve")
@@ -324,6 +325,7 @@ def _add_playout(
         rollouts = _add_rollouts(hub, plans, playout)
         handlers = service.handlers() | plans.handlers() | rollouts.handlers()
         handlers |= BackupService(plans, hub.clock, hub.store).handlers()
+        handlers |= SoundService(hub.current, hub.clock, library).handlers()
         enrolment, tasks = make_enrolment(settings, plans, hub.current, hub.clock, hub.store, playout, broker)
         handlers |= enrolment.handlers()
         hub.tasks |= tasks
