@@ -91,6 +91,11 @@ class Draft:
     drill: bool = False
     script: str = ""
 
+    @property
+    def loud(self) -> bool:
+        """Whether a siren sounds before it."""
+        return self.drill or self.cls is BulletinClass.EMERGENCY
+
 
 class Sound(Protocol):
     """Encoded sound as the library names it."""
@@ -158,7 +163,7 @@ def compose(
     if found or not isinstance(audience, Audience):
         return found
     start, end = validity(draft, now)
-    loud = draft.drill or draft.cls is BulletinClass.EMERGENCY
+    loud = draft.loud
     bulletin = Bulletin(
         id=new_id(now),
         version=1,
@@ -185,7 +190,7 @@ def compose(
 
 def validity(draft: Draft, now: datetime) -> tuple[datetime, datetime]:
     start = draft.valid_from or now
-    length = EMERGENCY_VALIDITY if draft.cls is BulletinClass.EMERGENCY or draft.drill else VALIDITY
+    length = EMERGENCY_VALIDITY if draft.loud else VALIDITY
     return start, draft.valid_until or start + length
 
 

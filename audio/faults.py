@@ -26,6 +26,11 @@ CODES: Mapping[str, tuple[str, str]] = {
     "AUD011": ("an invisible control character ({character}) at position {position}", "type the text anew there"),
     "AUD012": ("the text has {count} characters, more than {most}", "divide it into several bulletins"),
     "AUD013": ("nothing in the text can be spoken", "write it in Latin letters or digits"),
+    "AUD014": ("addresses are not spoken: {names}", "say in words where more can be read, or name a telephone number"),
+    "AUD015": ("spelled letter by letter: {names}", "write abbreviations out where listeners should hear words"),
+    "AUD016": ("left out, because there is no word for it: {names}", "write in words what it means"),
+    "AUD017": ("no such date or time, read as mere numbers: {names}", "check the day, the month and the hour"),
+    "AUD018": ("the voice file {file} is not there", "name the voice's .onnx file, with its .onnx.json beside it"),
     "ENV020": ("{file} already exists", "nothing is overwritten: name another place, or move it away"),
     "ENV021": (
         "there is no key at {file} that this user may read",

@@ -14,14 +14,14 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import av
 from aiohttp import web
 
-from audio import ffmpeg, speech
+from audio import chime, ffmpeg, speech
 from audio.documents import ContentKind
 from audio.faults import fault
 from inventory.diagnostics import Diagnostic
@@ -91,23 +91,41 @@ class Input:
 
 
 class Library:
-    """The content store in ``folder``: files named by their SHA-256, written once, never changed."""
+    """The content store in ``folder``: files named by their SHA-256, written once, never changed. ``voice`` speaks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, voice: speech.Voice = speech.USUAL) -> None:
         self._folder = folder
+        self._voice = voice
+
+    def apart(self, folder: Path) -> Library:
+        """A library of the same voice in another folder, for sounds that are not to be kept."""
+        return Library(folder, self._voice)
 
     async def import_audio(self, source: Path, *, bitrate: int = BITRATE) -> Content | tuple[Diagnostic, ...]:
         """The recording in ``source`` as content, or why it cannot be used. ``bitrate`` in bit/s."""
         return await self._add(Input(source, str(source), source.name, ContentKind.RECORDING), bitrate)
 
-    async def speak(self, text: str, *, bitrate: int = BITRATE) -> Content | tuple[Diagnostic, ...]:
-        """The text, spoken by ``speech.VOICE``, as content, or why it cannot be spoken. ``bitrate`` in bit/s."""
+    async def speak(
+        self, text: str, *, chimed: bool = False, bitrate: int = BITRATE
+    ) -> Content | tuple[Diagnostic, ...]:
+        """The text, spoken, ``chimed`` with the chime before it, as content; or why it cannot be spoken.
+
+        ``bitrate`` in bit/s.
+        """
         with tempfile.TemporaryDirectory(prefix="loa-speech-") as folder:
             wav = Path(folder) / "speech.wav"
-            refused = await speech.speak(text, wav)
+            refused = await speech.speak(text, wav, self._voice)
             if refused is not None:
                 return (refused,)
-            return await self._add(Input(wav, "text", speech.VOICE, ContentKind.SPEECH), bitrate)
+            given = Input(wav, "text", self._voice.name, ContentKind.SPEECH)
+            if chimed:
+                voiced = await examine(given)
+                if isinstance(voiced, Diagnostic):
+                    return (voiced,)
+                # by the voice's loudness, so that both come out at the one loudness
+                given = replace(given, path=wav.with_name("chimed.wav"))
+                await asyncio.to_thread(chime.put_before, wav, given.path, voiced.lufs)
+            return await self._add(given, bitrate)
 
     def path(self, sha: str) -> Path | None:
         """Where the content of that name lies; None when it is not here or is no content's name."""

@@ -155,7 +155,7 @@ class Playout:
         found = checks(scene.network, scene.on, draft, scene.now)
         if found:
             return found
-        content = await self._sound(draft)
+        content = await sound_of(self._library, draft)
         if isinstance(content, tuple):
             return content
         scene = self._scene()
@@ -343,11 +343,6 @@ class Playout:
         network, now = self._network(), self._clock()
         return Scene(network, network.on(now.astimezone(TIMEZONE).date()), now)
 
-    async def _sound(self, draft: Draft) -> Content | Refusals:
-        if draft.audio is not None:
-            return await self._library.import_audio(draft.audio)
-        return await self._library.speak(draft.text)
-
     async def _decide(self, work: Callable[[Session], Done[Decided] | Refusals]) -> Decided | Refusals:
         """Commit a decision, then publish what it changes: orders first, because somebody waits for them."""
         outcome = await self._store.write(work)
@@ -429,6 +424,13 @@ class Playout:
         await self._store.write(
             lambda s: journal.append(s, now, EventKind.SELF_BROKER, "broker", to="connected", data=data)
         )
+
+
+async def sound_of(library: Library, draft: Draft) -> Content | Refusals:
+    """The draft's sound, in that library: its recording, or its text with the chime before it, unless a siren is."""
+    if draft.audio is not None:
+        return await library.import_audio(draft.audio)
+    return await library.speak(draft.text, chimed=not draft.loud)
 
 
 def _meant(scene: Scene, selection: str) -> Audience | Refusals:

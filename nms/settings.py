@@ -68,6 +68,8 @@ class Settings:
     """Everything a process of Loa must be told. Intervals and timeouts in seconds; ``overlay`` replaces the network's
     first octet, ``snmp_trap_port`` 0 takes no traps, ``clock`` moves time (demo and tests only).
     ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``.
+    Texts are spoken by espeak-ng with ``speech_accent``, or by the Piper voice in the file ``speech_model``, with
+    ``speech_speed`` words a minute.
     """
 
     inventory: Path
@@ -91,6 +93,9 @@ class Settings:
     clock: Shift | None
     language: str
     event_days: int
+    speech_accent: str
+    speech_speed: int
+    speech_model: Path | None
 
     def make_clock(self) -> Clock:
         return system_clock if self.clock is None else shifted_clock(self.clock.start, self.clock.origin)
@@ -179,10 +184,13 @@ def _sqlite(path: Path) -> str:
     return f"sqlite:///{path.absolute()}"
 
 
-def _language(given: Given) -> str:
-    if given.text not in LANGUAGES:
-        raise ValueError
-    return given.text
+def _one_of(*known: str) -> Callable[[Given], str]:
+    def parse(given: Given) -> str:
+        if given.text not in known:
+            raise ValueError
+        return given.text
+
+    return parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +213,8 @@ _OCTET = N_("give the first octet of an address, 1 to 223")
 _SHIFT = N_("give a time with its zone, @ and Unix seconds: 2024-10-01T16:59:30+07:00@1795000000.0")
 _STORE = N_("give a path, or a database URL without a password: PostgreSQL reads that from ~/.pgpass")
 _DAYS = N_("give a number of days from 30 to 3650")
+_ACCENT = N_("give north, central or south")
+_SPEED = N_("give words a minute, 100 to 250")
 _LANGUAGE = N_("give vi or en")
 
 _OPTIONS: Mapping[str, _Option] = {
@@ -228,7 +238,10 @@ _OPTIONS: Mapping[str, _Option] = {
     "overlay": _Option(_integer(1, 223), _OCTET, lambda state: None),
     "clock": _Option(_shift, _SHIFT, lambda state: None),
     "event_days": _Option(_integer(30, 3650), _DAYS, lambda state: 400),
-    "language": _Option(_language, _LANGUAGE, lambda state: DEFAULT, code="CFG004", variable="LOA_LANG"),
+    "speech_accent": _Option(_one_of("north", "central", "south"), _ACCENT, lambda state: "north"),
+    "speech_speed": _Option(_integer(100, 250), _SPEED, lambda state: 175),
+    "speech_model": _Option(_path, _PATH, lambda state: None),
+    "language": _Option(_one_of(*LANGUAGES), _LANGUAGE, lambda state: DEFAULT, code="CFG004", variable="LOA_LANG"),
 }
 
 

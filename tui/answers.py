@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from audio.bulletin import Draft
+from audio.documents import BulletinClass
 from audio.playout import BulletinView
-from inventory.model import Network, UnitId
+from inventory.model import Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import ReceiptRow, to_milliseconds
 from tui import methods as m
-from tui.hub import Refusal
+from tui.hub import Caller, Refusal
 
+_CLASSES = ", ".join(BulletinClass)
 MAX_AUDIO = 64 * 1024 * 1024
 
 
@@ -37,6 +40,34 @@ def audio_file(push: m.Push, folder: Path) -> Path | None:
     path = folder / (Path(push.audio_name).name or "recording")
     path.write_bytes(data)
     return path
+
+
+def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None) -> Draft:
+    """What the caller wants aired. Refuses a caller who is nobody, and a class that there is not."""
+    unit = network.units.get(UnitId(push.origin))
+    tier = unit.tier if unit else Tier.COMMUNE
+    if push.cls not in list(BulletinClass):
+        raise Refusal(
+            m.Problem(
+                "CFG107", "no class is called '{value}'", "one of: {known}", {"value": push.cls, "known": _CLASSES}
+            )
+        )
+    return Draft(
+        tier=tier,
+        origin=UnitId(push.origin),
+        author=caller.known().id,
+        cls=BulletinClass(push.cls),
+        title=push.title,
+        audience=push.audience or f"{tier}={push.origin}",
+        text=push.text,
+        audio=audio,
+        valid_from=moment(push.valid_from),
+        valid_until=moment(push.valid_until),
+        play_now=push.play_now,
+        repeats=push.repeats,
+        volume=push.volume,
+        authority=push.authority,
+    )
 
 
 def moment(milliseconds: int) -> datetime | None:

@@ -233,7 +233,7 @@ class Silenced:
 class Preview:
     """Who would hear it: loudspeakers addressed, how many of them are lost now, and where; ``problems`` forbid it.
 
-    ``area`` is the audience's name, which an emergency's author must type; ``silenced`` will not hear.
+    ``area``: the name that an emergency's author must type; ``silenced`` will not hear; a text is read as ``spoken``.
     """
 
     area: str
@@ -242,6 +242,8 @@ class Preview:
     communes: tuple[str, ...]
     problems: tuple[Problem, ...]
     silenced: tuple[Silenced, ...] = ()
+    spoken: str = ""
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ class Submitted:
     duration: int
     loudness: float
     voice: str
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +262,14 @@ class BulletinId:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The exact bytes (base64) that the approver signs, what they say in short, and who will not hear it."""
+    """The exact bytes (base64) that the approver signs, what they say in short, who will not hear it, its reading."""
 
     row: BulletinRow
     version: int
     body: str
     silenced: tuple[Silenced, ...] = ()
+    spoken: str = ""
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from audio.emergency import Emergencies
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.playout import Playout
+from audio.speech import Accent, Voice
 from audio.watch import Watch
 from exporters import http
 from exporters.scrape import Scrape
@@ -63,6 +64,7 @@ from tui.provisioning import ARTIFACTS, make_plans
 from tui.roles import Role, Work
 from tui.rollouts import make_rollouts
 from tui.service import HubService
+from tui.sound_service import SoundService
 from tui.trapping import trap_task
 
 log = logging.getLogger("loa.serve")
@@ -306,7 +308,8 @@ def _add_playout(
 ) -> Library:
     """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, policies) = hub.settings, keys
-    library = Library(settings.state_dir / "content")
+    voice = Voice(Accent(settings.speech_accent), settings.speech_speed, settings.speech_model)
+    library = Library(settings.state_dir / "content", voice)
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
 
@@ -324,6 +327,7 @@ def _add_playout(
         rollouts = _add_rollouts(hub, plans, playout)
         handlers = service.handlers() | plans.handlers() | rollouts.handlers()
         handlers |= BackupService(plans, hub.clock, hub.store).handlers()
+        handlers |= SoundService(hub.current, hub.clock, library).handlers()
         enrolment, tasks = make_enrolment(settings, plans, hub.current, hub.clock, hub.store, playout, broker)
         handlers |= enrolment.handlers()
         hub.tasks |= tasks

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
-from audio.documents import Audience, Bulletin, BulletinClass, decode
+from audio.documents import Audience, Bulletin, ContentKind, decode
 from audio.emergency import Emergencies
 from audio.playout import Playout
 from audio.receipts import Outcome
@@ -27,11 +27,12 @@ from tui import methods as m
 from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
-from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
+from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, draft_of, sweep_row
 from tui.emergency_service import EmergencyService
-from tui.hub import Caller, Handler, Refusal, refuse
+from tui.hub import Caller, Handler, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
+from tui.sound_service import spoken
 
 if TYPE_CHECKING:
     from audio.broker import Broker
@@ -171,7 +172,7 @@ class HubService:
 
     async def preview(self, caller: Caller, push: m.Push) -> m.Preview:
         places, snapshot = self._where(), self._monitor.latest
-        draft = self._draft(caller, push, None)
+        draft = draft_of(places.network, caller, push, None)
         problems = rules.checks(places.network, places.on, draft, self._clock())
         audience = rules.audience_of(places.network, places.on, draft.audience)
         known = audience if isinstance(audience, Audience) else Audience()
@@ -184,6 +185,7 @@ class HubService:
         communes = sorted({places.tier_of(d.id, Tier.COMMUNE) for d in meant})
         # a form is checked while it is being filled in: what is still empty is no mistake yet
         shown = [d for d in problems if d.code not in _UNFINISHED]
+        said, warnings = spoken(push.text)
         return m.Preview(
             area=area_name(places.network, draft.audience, draft.origin),
             devices=len(meant),
@@ -191,20 +193,24 @@ class HubService:
             communes=tuple(communes),
             problems=refuse(tuple(shown)).problems,
             silenced=await self._unheard(known),
+            spoken=said,
+            warnings=warnings,
         )
 
     async def submit(self, caller: Caller, push: m.Push) -> m.Submitted:
         person = caller.known()
         with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
-            draft = self._draft(caller, push, audio_file(push, Path(folder)))
+            draft = draft_of(self._network(), caller, push, audio_file(push, Path(folder)))
             made = _done(await self._playout.submit(person, draft, uid=caller.uid))
-        return m.Submitted(made.bulletin, made.content.duration_ms, made.content.lufs, made.content.source)
+        content, (_, warnings) = made.content, spoken(push.text)
+        return m.Submitted(made.bulletin, content.duration_ms, content.lufs, content.source, warnings)
 
     async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
         data = _done(await self._playout.body(params.bulletin))
         row = await self._row(params.bulletin)
-        silenced = await self._unheard(decode(Bulletin, data).audience)
-        return m.Body(row, 1, base64.b64encode(data).decode(), silenced)
+        bulletin = decode(Bulletin, data)
+        silenced = await self._unheard(bulletin.audience)
+        return m.Body(row, 1, base64.b64encode(data).decode(), silenced, *spoken(_read_out(bulletin)))
 
     async def approve(self, caller: Caller, params: m.Approve) -> m.Approved:
         person = caller.known()
@@ -308,36 +314,13 @@ class HubService:
             contact=places.contact(device) if device else "",
         )
 
-    def _draft(self, caller: Caller, push: m.Push, audio: Path | None) -> rules.Draft:
-        network = self._network()
-        unit = network.units.get(UnitId(push.origin))
-        tier = unit.tier if unit else Tier.COMMUNE
-        if push.cls not in list(BulletinClass):
-            raise Refusal(
-                m.Problem(
-                    "CFG107", "no class is called '{value}'", "one of: {known}", {"value": push.cls, "known": _CLASSES}
-                )
-            )
-        return rules.Draft(
-            tier=tier,
-            origin=UnitId(push.origin),
-            author=caller.known().id,
-            cls=BulletinClass(push.cls),
-            title=push.title,
-            audience=push.audience or f"{tier}={push.origin}",
-            text=push.text,
-            audio=audio,
-            valid_from=moment(push.valid_from),
-            valid_until=moment(push.valid_until),
-            play_now=push.play_now,
-            repeats=push.repeats,
-            volume=push.volume,
-            authority=push.authority,
-        )
 
-
-_CLASSES = ", ".join(BulletinClass)
 _UNFINISHED = ("BUL006", "BUL011")
+
+
+def _read_out(bulletin: Bulletin) -> str:
+    """The text that a voice speaks; a recording's text is for boards."""
+    return bulletin.text if bulletin.kind is ContentKind.SPEECH else ""
 
 
 def _done(outcome: Any) -> Any:

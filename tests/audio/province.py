@@ -169,15 +169,17 @@ class SpokenOnce(Library):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._spoken: dict[str, Content] = {}
+        self._spoken: dict[tuple[str, bool], Content] = {}
 
-    async def speak(self, text: str, *, bitrate: int = 24_000) -> Content | tuple[Diagnostic, ...]:
-        if text not in self._spoken:
-            content = await super().speak(text, bitrate=bitrate)
+    async def speak(
+        self, text: str, *, chimed: bool = False, bitrate: int = 24_000
+    ) -> Content | tuple[Diagnostic, ...]:
+        if (text, chimed) not in self._spoken:
+            content = await super().speak(text, chimed=chimed, bitrate=bitrate)
             if isinstance(content, tuple):
                 return content
-            self._spoken[text] = content
-        return self._spoken[text]
+            self._spoken[text, chimed] = content
+        return self._spoken[text, chimed]
 
 
 class Ear:

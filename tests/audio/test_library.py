@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import subprocess
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,9 +19,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
+from audio import chime
 from audio import library as library_module
 from audio.documents import ContentKind
-from audio.library import Content, Library, content_app
+from audio.library import Content, Input, Library, Measured, content_app
 from inventory.diagnostics import Diagnostic
 
 TEXT = "Xin chào bà con. Đây là bản tin thử nghiệm của phường Yên Đỗ."
@@ -110,6 +112,49 @@ async def test_text_becomes_content_that_says_who_spoke(library: Library) -> Non
     assert 3_000 < content.duration_ms < 7_000
     assert content.size < content.duration_ms * 24_000 / 8_000 * 1.3
     check(library, content)
+
+
+@pytest.mark.parametrize("text", [TEXT, "Ngày 6/9, " * 60])
+async def test_the_chime_comes_first_and_the_voice_is_as_loud_as_without(
+    library: Library, tmp_path: Path, text: str
+) -> None:
+    plain, chimed = await library.speak(text), await library.speak(text, chimed=True)
+    assert isinstance(plain, Content), plain
+    assert isinstance(chimed, Content), chimed
+    check(library, chimed)
+    assert abs(chimed.duration_ms - plain.duration_ms - 1000 * chime.SECONDS) < 250
+    path = library.path(chimed.sha)
+    assert path is not None
+    voiced = convert(tmp_path / "voiced.wav", path, "-ss", str(chime.SECONDS))
+    assert abs(loudness(voiced)[0] + 16) <= 1.5
+    first = convert(tmp_path / "first.wav", path, "-t", str(chime.SOUNDING))
+    struck = await library_module.examine(Input(first, "first", "first", ContentKind.RECORDING))
+    assert isinstance(struck, Measured)
+    assert abs(struck.lufs + 16) <= 2.0
+
+
+async def test_a_single_syllable_has_its_chime_too(library: Library) -> None:
+    content = await library.speak("Có", chimed=True)
+    assert isinstance(content, Content), content
+    check(library, content)
+
+
+def test_the_chime_is_as_loud_as_it_says(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "silence.wav"), "wb") as speech:
+        speech.setnchannels(1)
+        speech.setsampwidth(2)
+        speech.setframerate(22_050)
+        speech.writeframes(bytes(2 * 22_050))
+    for lufs in (chime.LOUDNESS, -20.0):
+        chime.put_before(tmp_path / "silence.wav", tmp_path / "chimed.wav", lufs + chime.BELOW)
+        assert abs(loudness(tmp_path / "chimed.wav")[0] - lufs) <= 0.5
+
+
+async def test_a_library_apart_keeps_its_sounds_elsewhere(library: Library, tmp_path: Path) -> None:
+    content = await library.apart(tmp_path / "apart").speak("Có")
+    assert isinstance(content, Content), content
+    assert not stored(tmp_path / "library")
+    assert [path.name for path in stored(tmp_path / "apart")] == [content.sha]
 
 
 @pytest.mark.parametrize("text", ["Có", "À", "5", "Ê"])

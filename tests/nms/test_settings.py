@@ -123,6 +123,20 @@ def test_all_mistakes_of_all_sources_are_told_at_once(machine: Machine) -> None:
     assert "^ did you mean 'mqtt_port'?" in shown
 
 
+def test_how_texts_are_spoken(machine: Machine) -> None:
+    usual = machine.loaded().settings
+    assert (usual.speech_accent, usual.speech_speed, usual.speech_model) == ("north", 175, None)
+    machine.write(machine.user, "speech_accent: south\nspeech_speed: 150\nspeech_model: voices/vi.onnx\n")
+    got = machine.loaded().settings
+    assert (got.speech_accent, got.speech_speed) == ("south", 150)
+    assert got.speech_model == machine.user.parent / "voices" / "vi.onnx"
+    found = machine.refused({}, LOA_SPEECH_ACCENT="east", LOA_SPEECH_SPEED="99")
+    assert [(d.code, str(d.place)) for d in found] == [
+        ("CFG002", "LOA_SPEECH_ACCENT"),
+        ("CFG002", "LOA_SPEECH_SPEED"),
+    ]
+
+
 def test_an_odd_variable_alone_is_a_warning(machine: Machine) -> None:
     assert [d.code for d in machine.loaded(LOA_NONSENSE="1").warnings] == ["CFG001"]
 

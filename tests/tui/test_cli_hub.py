@@ -21,6 +21,7 @@ from tests.tui.loa_command import Answer, Shell, program
 from tui import emergency_methods as e
 from tui import methods as m
 from tui.hub import Caller, Handler, HubSocket, Refusal
+from tui.sound_methods import SOUND, Sound
 
 PROVINCE = Unit(UnitId("64"), "64", "Tỉnh Gia Lai", Tier.PROVINCE, UnitType.PROVINCE, None)
 DEVICE = m.DeviceRow(
@@ -46,8 +47,8 @@ class Answers:
         self.asked: list[tuple[str, Any]] = []
 
     def handlers(self) -> dict[str, Handler]:
-        methods = (*vars(m).values(), *vars(e).values())
-        every = [value for value in methods if isinstance(value, m.Method) and not value.stream]
+        known = (*vars(m).values(), *vars(e).values(), SOUND)
+        every = [value for value in known if isinstance(value, m.Method) and not value.stream]
         return {method.name: self._handler(method) for method in every}
 
     def _handler(self, method: m.Method[Any, Any]) -> Handler:
@@ -228,6 +229,47 @@ def test_a_preview_only_asks(hub: Hub) -> None:
     forbidden = hub.loa("push", "--origin", "64", "--title", "t", "--text", "a", "--preview")
     assert forbidden.code == 1
     assert "error[CFG101]" in forbidden.err
+
+
+ADDRESS = m.Problem("AUD014", "addresses are not spoken: {names}", "say it in words", {"names": "a.vn"}, "text")
+REMARK = "warning[AUD014]: addresses are not spoken: a.vn"
+PREVIEW = ("push", "--origin", "64", "--title", "t", "--text", "5h, a.vn", "--preview")
+
+
+def test_a_preview_says_how_the_text_is_read(hub: Hub) -> None:
+    hub.answers.by_method["preview"] = m.Preview("Ia Pa", 8, 1, ("Xã Ia Pa",), (), (), "năm giờ", (ADDRESS,))
+    answer = hub.loa(*PREVIEW)
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "năm giờ")
+    assert answer.err.splitlines()[0] == REMARK
+    document = hub.loa(*PREVIEW, "--json").json()
+    assert document["spoken"] == "năm giờ"
+    assert document["warnings"] == [{"code": "AUD014", "fields": {"names": "a.vn"}}]
+
+
+def test_a_preview_writes_the_sound_and_hands_nothing_in(hub: Hub, tmp_path: Path) -> None:
+    hub.answers.by_method["preview"] = m.Preview("Ia Pa", 8, 1, ("Xã Ia Pa",), ())
+    hub.answers.by_method["sound"] = Sound(base64.b64encode(b"OggS").decode(), 12_500, -16.0, "espeak-ng vi")
+    answer = hub.loa(*PREVIEW, "--sound", str(tmp_path / "a.opus"))
+    assert answer.code == 0
+    assert "12.5 s at -16.0 LUFS (espeak-ng vi), not handed in" in answer.err
+    assert (tmp_path / "a.opus").read_bytes() == b"OggS"
+    (_, previewed), (_, sounded) = hub.answers.asked
+    assert [name for name, _ in hub.answers.asked] == ["preview", "sound"]
+    assert previewed == sounded
+    unwritable = hub.loa(*PREVIEW, "--sound", str(tmp_path / "none" / "a.opus"))
+    assert unwritable.code == 1
+    assert "cannot be written" in unwritable.err
+    alone = hub.loa(*PREVIEW[:-1], "--sound", str(tmp_path / "b.opus"))
+    assert alone.code == 2
+    assert "--preview" in alone.err
+
+
+def test_author_and_approver_are_warned_of_what_is_not_read_as_written(hub: Hub) -> None:
+    hub.answers.by_method["submit"] = m.Submitted("b7", 12_500, -16.0, "espeak-ng vi", (ADDRESS,))
+    assert hub.loa(*PREVIEW[:-1]).err.splitlines()[0] == REMARK
+    body = base64.b64encode(b"{}").decode()
+    hub.answers.by_method["body"] = m.Body(bulletin(), 1, body, (), "năm giờ", (ADDRESS,))
+    assert hub.loa("approve", "b1").err.splitlines()[0] == REMARK
 
 
 def test_approving_needs_a_person_who_looks(hub: Hub) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from inventory.diagnostics import Diagnostic
+from inventory.diagnostics import Diagnostic, Severity
 from nms.i18n import N_, decimal
 from tui.commands.context import (
     FAILED,
@@ -46,6 +46,7 @@ from tui.methods import (
     Stop,
 )
 from tui.signing import sign
+from tui.sound_methods import SOUND
 from tui.views import alarms, bulletins
 from tui.views.times import milliseconds, rfc3339, shown
 from tui.views.words import CLASSES
@@ -78,7 +79,8 @@ from tui.views.words import CLASSES
     help=N_("percent; the devices' own ceilings hold"),
 )
 @click.option("--authority", default="", help=N_("document number and date, or by whose order"))
-@click.option("--preview", is_flag=True, help=N_("only say who would hear it"))
+@click.option("--preview", is_flag=True, help=N_("only say who would hear it, and how its text is read"))
+@click.option("--sound", metavar=N_("FILE"), help=N_("with --preview: write to FILE (Opus) what would be heard"))
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def push_verb(
@@ -95,19 +97,22 @@ def push_verb(
     volume: int,
     authority: str,
     preview: bool,
+    sound: str | None,
     as_json: bool,
 ) -> None:
     call = session(ctx)
+    if sound is not None and not preview:
+        raise click.UsageError(call.translate(N_("--sound goes with --preview")))
     if (text is None) == (audio is None):
         raise click.UsageError(call.translate(N_("give either --text or --audio")))
-    sound = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
+    recording = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
     push = Push(
         origin=origin,
         cls=cls,
         title=title,
         audience=audience,
         text=text or "",
-        audio=sound,
+        audio=recording,
         audio_name=Path(audio).name if audio else "",
         valid_until=milliseconds(parse_time(until, call.now(), call.translate)) if until else 0,
         play_now=play_now,
@@ -117,8 +122,11 @@ def push_verb(
     )
     if preview:
         _preview(call, call.ask(PREVIEW, push), as_json)
+        if sound is not None:
+            _listen(call, push, Path(sound))
         return
     made = call.ask(SUBMIT, push)
+    show_problems(made.warnings, call.translate, Severity.WARNING)
     if as_json:
         emit_json({"bulletin": made.bulletin, "seconds": made.duration / 1000, "lufs": made.loudness})
         return
@@ -137,6 +145,8 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
                 "lost": preview.lost,
                 "communes": preview.communes,
                 "silenced": silenced,
+                "spoken": preview.spoken,
+                "warnings": [{"code": w.code, "fields": dict(w.fields)} for w in preview.warnings],
             }
         )
     else:
@@ -147,9 +157,24 @@ def _preview(call: Session, preview: Preview, as_json: bool) -> None:
             lost=preview.lost,
         )
         _unheard(call, preview.silenced)
+        if preview.spoken:
+            click.echo(preview.spoken)
+    show_problems(preview.warnings, call.translate, Severity.WARNING)
     if preview.problems:
         show_problems(preview.problems, call.translate)
         raise click.exceptions.Exit(FAILED)
+
+
+def _listen(call: Session, push: Push, file: Path) -> None:
+    """The finished sound as a file of the caller's own; nothing is handed in."""
+    made = call.ask(SOUND, push)
+    try:
+        file.write_bytes(base64.b64decode(made.data))
+    except OSError as error:
+        fail(call.translate(N_("{path} cannot be written: {reason}")).format(path=file, reason=error.strerror or error))
+    seconds, loudness = decimal(made.duration / 1000), decimal(made.loudness)
+    message = call.translate(N_("{path}: {seconds} s at {loudness} LUFS ({voice}), not handed in"))
+    click.echo(message.format(path=file, seconds=seconds, loudness=loudness, voice=made.voice), err=True)
 
 
 @click.command("approve", help=N_("Approve a bulletin: shows it, signs it with the origin unit's key, hands it in."))
@@ -168,6 +193,7 @@ def approve_verb(ctx: click.Context, bulletin: str, yes: bool, reason: str, as_j
     call = session(ctx)
     body = call.ask(BODY, BulletinId(bulletin))
     _unheard(call, body.silenced)
+    show_problems(body.warnings, call.translate, Severity.WARNING)
     if not yes:
         _confirm(call, body)
     signed = _sign(call, body)
@@ -196,6 +222,8 @@ def _confirm(call: Session, body: Body) -> None:
         raise click.UsageError(call.translate(N_("nobody to ask here: look at the bulletin, then use --yes")))
     click.echo(bulletins.bulletin_line(body.row, call.translate), err=True)
     click.echo(base64.b64decode(body.body).decode(), err=True)
+    if body.spoken:
+        click.echo(call.translate(N_("It is read: {text}")).format(text=body.spoken), err=True)
     if not click.confirm(call.translate(N_("Approve and sign?")), err=True):
         raise click.Abort
 

@@ -117,10 +117,13 @@ def report(diagnostics: Iterable[Diagnostic], translate: Callable[[str], str]) -
         click.echo(render(diagnostic, translate), err=True)
 
 
-def show_problems(problems: Iterable[Problem], translate: Callable[[str], str]) -> None:
-    """What the hub refused, in the form of a diagnostic."""
+def show_problems(
+    problems: Iterable[Problem], translate: Callable[[str], str], severity: Severity = Severity.ERROR
+) -> None:
+    """What the hub refused or warns of, in the form of a diagnostic."""
     for problem in problems:
-        diagnostic = Diagnostic(problem.code, Place(problem.place), problem.message, problem.fix, problem.fields)
+        place = Place(problem.place)
+        diagnostic = Diagnostic(problem.code, place, problem.message, problem.fix, problem.fields, severity)
         click.echo(render(diagnostic, translate), err=True)
 
 

@@ -171,7 +171,8 @@ class PushScreen(Screen[None]):
         names = ", ".join(preview.communes[:SHOWN_COMMUNES])
         text += f": {names}" + (" …" if len(preview.communes) > SHOWN_COMMUNES else "")
         unheard = "\n".join(unheard_lines(preview.silenced, self._translate, SHOWN_SILENCED))
-        return "\n".join(part for part in (unheard, text, self._problems(preview.problems)) if part)
+        remarks = self._problems(preview.warnings, "▲")
+        return "\n".join(part for part in (unheard, text, remarks, self._problems(preview.problems)) if part)
 
-    def _problems(self, problems: tuple[Problem, ...]) -> str:
-        return "\n".join(f"✖ {sentence(p.message, p.fields, self._translate)}" for p in problems)
+    def _problems(self, problems: tuple[Problem, ...], sign: str = "✖") -> str:
+        return "\n".join(f"{sign} {sentence(p.message, p.fields, self._translate)}" for p in problems)
