@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,6 +27,10 @@ from audio.broker import Broker
 from audio.documents import DeviceState
 from audio.envelope import key_id
 from audio.library import Library, content_app
+from audio.live.listeners import Listeners
+from audio.live.relays import Relays
+from audio.live.session import Signer
+from audio.live.wire import Wire
 from audio.playout import Playout
 from audio.watch import Watch
 from exporters import http
@@ -242,7 +246,8 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     watch = _add_watch(hub, broker)
     if keys is not None and broker is not None:
         library = _add_playout(hub, keys, broker, watch)
-        _add_content(hub, library, certificates)
+        listeners = _add_relays(hub, keys, tls, dict)
+        _add_content(hub, library, listeners, certificates)
     if Role.EXPORTER in work.roles:
         _add_exporter(hub, watch)
     if several or hub.opened is not None:
@@ -343,12 +348,28 @@ def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyServic
     return rollouts
 
 
-def _add_content(hub: Hub, library: Library, certificates: Certificates | None) -> None:
+def _add_relays(
+    hub: Hub,
+    keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]],
+    tls: Callable[[], ssl.SSLContext] | None,
+    sources: Callable[[], Mapping[str, Sequence[str]]],
+) -> Listeners:
+    """Relays while they are due, on a connection to the broker of their own; ``sources``: each session's URLs."""
+    settings, (key, kid, _) = hub.settings, keys
+    listeners = Listeners()
+    wire = Wire(settings.mqtt_host, settings.mqtt_port, tls)
+    relays = Relays(hub.store, sources, Signer(key, kid), wire, listeners, hub.clock)
+    hub.tasks["relays"] = relays.run
+    return listeners
+
+
+def _add_content(hub: Hub, library: Library, listeners: Listeners, certificates: Certificates | None) -> None:
     """What devices fetch: for those with a certificate only, where there is an authority."""
     settings = hub.settings
 
     async def site() -> None:
         application = content_app(library)
+        listeners.serve(application)
         artifacts.serve(application, ArtifactStore(settings.state_dir / ARTIFACTS))
         tls = certificates.secure(application) if certificates is not None else None
         await _site(application, settings.content_host, settings.content_port, tls)
