@@ -16,6 +16,7 @@ from audio.documents import (
     Airing,
     Bulletin,
     BulletinClass,
+    ContentKind,
     DocumentError,
     Now,
     NowEntry,
@@ -24,7 +25,7 @@ from audio.documents import (
     Programme,
     decode,
 )
-from audio.envelope import Header, Key, Opened, Reason, Refused, key_id, open_frame, parse, unb64
+from audio.envelope import Header, Key, Opened, Reason, Refused, is_session, key_id, open_frame, parse, unb64
 from audio.timetable import Item, Order
 
 SKEW = 5_000
@@ -231,13 +232,20 @@ def _sound(entry: NowEntry, bulletin: Bulletin | None) -> bytes | Refused:
 
 def _sane(bulletin: Bulletin) -> bool:
     return (
-        re.fullmatch(r"[0-9a-f]{64}", bulletin.content) is not None
+        _named(bulletin)
         and 0 <= bulletin.volume <= 100
         and bulletin.duration > 0
         and bulletin.siren >= 0
         and bulletin.times >= 1
         and (bulletin.every == 0 or bulletin.every >= bulletin.round)
     )
+
+
+def _named(bulletin: Bulletin) -> bool:
+    """Whether its content is named as its kind has it; only what is kept can be said with a siren, or again."""
+    if bulletin.kind is ContentKind.RELAY:
+        return is_session(bulletin.content) and bulletin.siren == 0 and bulletin.times == 1 and bulletin.every == 0
+    return re.fullmatch(r"[0-9a-f]{64}", bulletin.content) is not None
 
 
 def _distinct(values: Iterable[object]) -> tuple[Refused, ...]:
