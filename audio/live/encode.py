@@ -75,6 +75,7 @@ def _opus() -> AudioCodecContext:
     context.sample_rate, context.format, context.bit_rate = RATE, av.AudioFormat("flt"), BITRATE
     context.layout = "mono"
     context.time_base = _TICK
-    context.options = {"frame_duration": str(FRAME), "application": "audio"}
+    # what a SIM pays for is known beforehand: no passage takes more than its share
+    context.options = {"frame_duration": str(FRAME), "application": "audio", "vbr": "constrained"}
     context.open()
     return context
