@@ -12,6 +12,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -203,6 +205,44 @@ def next_sequence(last: int, now: int) -> int:
 def key_id(public: bytes) -> str:
     """The first 16 hex digits of the SHA-256 of the raw public key."""
     return hashlib.sha256(public).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePage:
+    """The body of a frame on a live session's topic: an Ogg page whose first sample is to sound at ``play_at``.
+
+    ``play_at``: Unix ms. ``number`` rises by one from page to page; 0 is the header (OpusHead and OpusTags), the only
+    one that is retained.
+    """
+
+    play_at: int
+    number: int
+    ogg: bytes
+
+
+_LIVE = struct.Struct(">QI")
+
+
+def pack_page(page: LivePage) -> bytes:
+    return _LIVE.pack(page.play_at, page.number) + page.ogg
+
+
+def unpack_page(body: bytes) -> LivePage | Refused:
+    if len(body) <= _LIVE.size:
+        return Refused(Reason.MALFORMED, "no live page")
+    play_at, number = _LIVE.unpack_from(body)
+    if play_at >= 2**63:
+        return Refused(Reason.MALFORMED, "play-at")
+    return LivePage(play_at, number, body[_LIVE.size :])
+
+
+def live_topic(session: str) -> str:
+    return f"loa/1/live/{session}"
+
+
+def is_session(name: str) -> bool:
+    """Whether a live session can have this name."""
+    return re.fullmatch("[a-z0-9-]{1,32}", name) is not None
 
 
 def b64(data: bytes) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,40 @@ async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -
     finally:
         await _end(process)
     return Done(code, out.result().decode(errors="replace"), tail.result().decode(errors="replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A program whose stdout is read piece by piece."""
+
+    stdout: asyncio.StreamReader
+    _process: asyncio.subprocess.Process
+    _tail: asyncio.Task[bytes]
+
+    async def end(self) -> str:
+        """Why it ended, once it has closed its stdout."""
+        await _end(self._process)
+        return Done(self._process.returncode or 0, "", (await self._tail).decode(errors="replace")).reason
+
+
+@contextlib.asynccontextmanager
+async def stream(arguments: Sequence[str]) -> AsyncIterator[Running]:
+    """The running program; it is killed on leaving. Raises OSError when there is no such program."""
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    tail = asyncio.create_task(_tail(process.stderr))
+    try:
+        yield Running(process.stdout, process, tail)
+    finally:
+        # who waits for the process waits for its pipes as well, and one that is not read is never seen to end
+        await asyncio.gather(_end(process), _tail(process.stdout), tail)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -82,6 +82,14 @@ def airings(
     return tuple(found)
 
 
+def on_air(grids: Grids, signed: Sequence[Series], span: Span) -> frozenset[str]:
+    """The live sessions that these relays have on the air in ``span``, wherever that is."""
+    origins = {UnitId(s.bulletin.origin) for s in signed}
+    windows = (w for unit in origins for w in grids.relays(unit, span.start, span.until))
+    found = (_signed(window, signed) for window in windows)
+    return frozenset(own.bulletin.content for own in found if own is not None)
+
+
 def _signed(window: Window, signed: Iterable[Series]) -> Series | None:
     """The oldest series that covers the whole window, so that a renewal changes nothing that is under way."""
     mine = [s for s in signed if covers(s.bulletin, window.unit, window.terms, window.span.start)]
@@ -206,6 +214,11 @@ class Relays:
         signed = series(session, now)
         areas = {s.bulletin.origin: s.bulletin for s in signed}
         return tuple(sorted({str(u) for b in areas.values() for u in schedule.communes(network, on, b)}))
+
+    def on_air(self, session: Session, since: datetime, until: datetime) -> frozenset[str]:
+        """The live sessions that a signed relay has on the air in ``[since, until)``."""
+        span = Span(to_milliseconds(since), to_milliseconds(until))
+        return on_air(self.grids(since), series(session, since), span)
 
     def unsigned(self, session: Session, now: datetime) -> tuple[Relay, ...]:
         network = self._network()

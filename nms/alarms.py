@@ -39,6 +39,8 @@ class AlarmKind(StrEnum):
     WRONG_CONTENT = "wrong_content"
     CLOCK_OFF = "clock_off"
     CACHE_INCOMPLETE = "cache_incomplete"
+    RELAY_FAILED_OVER = "relay_failed_over"
+    RELAY_LOST = "relay_lost"
     SELF_POLLER = "self_poller"
     SELF_DISK = "self_disk"
     SELF_DATABASE = "self_database"
@@ -83,7 +85,7 @@ Key = tuple[str, AlarmKind]
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...`` or a part of the hub.
+    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...``, ``relay:...`` or a part of the hub.
 
     ``affected``: the devices it explains. ``opens``: False keeps an open alarm but opens none.
     """

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,12 +22,16 @@ from time import monotonic
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audio import trust
+from audio import relays, trust
 from audio.broker import Broker
 from audio.documents import DeviceState
 from audio.emergency import Emergencies
 from audio.envelope import key_id
 from audio.library import Library, content_app
+from audio.live.listeners import Listeners
+from audio.live.relays import Relays
+from audio.live.session import Signer
+from audio.live.wire import Wire
 from audio.playout import Playout
 from audio.speech import Accent, Voice
 from audio.watch import Watch
@@ -245,7 +249,8 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     watch = _add_watch(hub, broker)
     if keys is not None and broker is not None:
         library = _add_playout(hub, keys, broker, watch)
-        _add_content(hub, library, certificates)
+        listeners = _add_relays(hub, keys, tls)
+        _add_content(hub, library, listeners, certificates)
     if Role.EXPORTER in work.roles:
         _add_exporter(hub, watch)
     if several or hub.opened is not None:
@@ -345,12 +350,32 @@ def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyServic
     return rollouts
 
 
-def _add_content(hub: Hub, library: Library, certificates: Certificates | None) -> None:
+def _add_relays(
+    hub: Hub,
+    keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]],
+    tls: Callable[[], ssl.SSLContext] | None,
+) -> Listeners:
+    """Relays while they are due, on a connection to the broker of their own."""
+    settings, (key, kid, _) = hub.settings, keys
+    listeners = Listeners()
+    wire = Wire(settings.mqtt_host, settings.mqtt_port, tls)
+    due = relays.Relays(hub.current).on_air
+
+    def sources() -> Mapping[str, Sequence[str]]:
+        return {source.id: source.urls for source in hub.current.network.grid.sources}
+
+    sessions = Relays(hub.store, due, sources, Signer(key, kid), wire, listeners, hub.clock)
+    hub.tasks["relays"] = sessions.run
+    return listeners
+
+
+def _add_content(hub: Hub, library: Library, listeners: Listeners, certificates: Certificates | None) -> None:
     """What devices fetch: for those with a certificate only, where there is an authority."""
     settings = hub.settings
 
     async def site() -> None:
         application = content_app(library)
+        listeners.serve(application)
         artifacts.serve(application, ArtifactStore(settings.state_dir / ARTIFACTS))
         tls = certificates.secure(application) if certificates is not None else None
         await _site(application, settings.content_host, settings.content_port, tls)

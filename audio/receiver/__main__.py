@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,7 +26,8 @@ from audio.receiver.config import Config, Problem, load
 from audio.receiver.held import Held, PolicyRefused
 from audio.receiver.identity import Identity, IdentityRefused
 from audio.receiver.journal import Journal
-from audio.receiver.link import Link
+from audio.receiver.link import Connection, Link, Message
+from audio.receiver.live import Live
 from audio.receiver.notify import Notifier
 from audio.receiver.player import FileOutput, NullOutput, Player
 from audio.receiver.renewal import Renewal
@@ -117,13 +119,23 @@ def _play(
     with (
         closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
         closing(Cache(folder, config.content, arrived, spoiled, identity)) as cache,
+        closing(_live(config, inbox, time, held, identity)) as live,
     ):
-        agent = Agent(config.device, time, journal, held, cache, stage, link, running())
+        agent = Agent(config.device, time, journal, held, cache, stage, link, live, running())
         will = DeviceState(config.device, online=False, at=time.now())
         link.open(state_topic(config.device), encode(will), frozenset(topics(held.policy)))
         with _renewing(identity, config.content, link):
             _loop(agent, inbox, time, StatusFile(status_path(config.state)))
             agent.stop()
+
+
+def _live(config: Config, inbox: SimpleQueue[Event], time: DeviceTime, held: Held, identity: Identity | None) -> Live:
+    """Live sessions, over a connection of their own."""
+
+    def connect(receive: Callable[[Message | Connection], None]) -> Link:
+        return Link(config.device, config.host, config.port, receive, identity, suffix="-live", qos=0)
+
+    return Live(connect, lambda: held.trust, time, lambda reason, detail: inbox.put(Spoiled(detail, reason)))
 
 
 def _identity(config: Config) -> Identity | None:

@@ -6,15 +6,11 @@ drives the agent by hand with a clock of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from audio.documents import (
     Bulletin,
     BulletinClass,
-    ContentKind,
     DeviceState,
     NowKind,
     Receipt,
@@ -23,13 +19,15 @@ from audio.documents import (
     Voice,
 )
 from audio.receiver import VERSION
+from audio.receiver.cache import CacheLike
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
+from audio.receiver.live import LiveLike, Signal, due, is_live
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError, Tone
-from audio.receiver.stage import Stage
+from audio.receiver.stage import NO_SIGNAL, Stage
 from audio.receiver.status import Fault, State, Status, on_battery, temperature
 from audio.receiver.trials import Trials
 from audio.receiver.trust import BAD_CONTENT, topics
@@ -44,32 +42,13 @@ AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
 """The loop looks at its clock at least this often (ms): the clock may be stepped."""
+LOOK = 200
+"""A relay whose pages are missing is looked for so often (ms)."""
 RETRY = 50
 """How soon to look again for a sound that should have ended by now (its end is an event, too)."""
 PURGE = 3_600_000
-NO_SIGNAL = "no signal"
-"""A relay's pages do not come: its window is silent, and its receipt says so."""
 _SILENCES = {"held": "stopped"} | {r: r for r in ("quiet hours", "silent window", "silenced", "airtime")}
 """What a decision for silence says in the receipt of an item that it kept from beginning."""
-
-
-class CacheLike(Protocol):
-    """See ``cache.Cache``."""
-
-    def has(self, content: str) -> bool: ...
-
-    @property
-    def held(self) -> tuple[str, ...]: ...
-
-    def path(self, content: str) -> Path: ...
-
-    def put(self, content: str, sound: bytes) -> None: ...
-
-    def drop(self, content: str) -> None: ...
-
-    def want(self, starts: Mapping[str, int]) -> None: ...
-
-    def purge(self, now: float, wanted: frozenset[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +60,10 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Spoiled:
-    """What came was not the content that was asked for."""
+    """What came was refused: by default because it was not the content that was asked for."""
 
     detail: str
+    reason: str = BAD_CONTENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +91,7 @@ class Agent:
         cache: CacheLike,
         stage: Stage,
         link: LinkLike,
+        live: LiveLike,
         version: str = VERSION,
     ) -> None:
         self._device = device
@@ -120,6 +101,7 @@ class Agent:
         self._cache = cache
         self._stage = stage
         self._link = link
+        self._live = live
         self._version = version
         self._reporter = Reporter(device, journal, link)
         self._trials = Trials(device, journal, time)
@@ -134,14 +116,15 @@ class Agent:
                 self._receive(topic, payload)
             case Connection(up):
                 self._reporter.connection(up)
-            case Spoiled(detail):
-                self._held.refuse(BAD_CONTENT, detail)
+            case Spoiled(detail, reason):
+                self._held.refuse(reason, detail)
             case _:
                 pass
 
     def step(self) -> int:
         now = self._time.now()
         at = self._instant(now)
+        self._live.tune(due(self._relevant(now), self._held.policy, now))
         self._stage.follow(now)
         if self._stage.on_air is None or now < self._stage.on_air.ends:
             decision = self._decide(at)
@@ -212,15 +195,11 @@ class Agent:
 
     def _decide(self, at: int) -> Decision:
         """The timetable's decision over what is on this device's storage."""
-        items = tuple(
-            i for i in self._relevant(at) if i.relay or i.airing.start > at or self._cache.has(i.bulletin.content)
-        )
+        items = tuple(i for i in self._relevant(at) if i.airing.start > at or self._here(i.bulletin))
         orders, policy, history = self._held.orders, self._held.policy, self._journal.history
         decision = what_plays(items, orders, history, at, policy)
-        if decision.play is not None and decision.play.bulletin.kind is ContentKind.RELAY:
-            return Decision(None, NO_SIGNAL, decision.until)
         if decision.play is None or all(self._cache.has(v.content) for v in self._said(decision.play)):
-            return decision
+            return self._received(decision, at)
         here = narrowed(orders, self._cache.has)
         other = what_plays(items, here, history, at, policy)
         if decision.reason == str(NowKind.FOLLOW_UP) or (
@@ -228,6 +207,18 @@ class Agent:
         ):
             return other
         return Decision(None, "emergency hold", min(decision.until, other.until))
+
+    def _here(self, bulletin: Bulletin) -> bool:
+        """Whether its sound need not be waited for: it is held, or comes only when it is heard."""
+        return is_live(bulletin) or self._cache.has(bulletin.content)
+
+    def _received(self, decision: Decision, at: int) -> Decision:
+        """The decision; while a relay's pages are missing, silence until they are there."""
+        play, on_air = decision.play, self._stage.on_air
+        goes_on = play is not None and on_air is not None and on_air.play.airing == play.airing
+        if play is None or goes_on or not is_live(play.bulletin) or self._live.ready(play.bulletin.content, at):
+            return decision
+        return Decision(None, NO_SIGNAL, min(decision.until, at + LOOK))
 
     def _chosen(self, decision: Decision, at: int) -> Decision:
         """The timetable's decision, or a trial for which it leaves room."""
@@ -277,12 +268,14 @@ class Agent:
             return "stopped", False
         return "withdrawn" if self._time.synchronised else "no clock", False
 
-    def _round(self, play: Play, at: int) -> Round | Tone:
-        """An order's sound is siren and message; a scheduled item's is the content alone."""
+    def _round(self, play: Play, at: int) -> Round | Tone | Signal:
+        """An order's sound is siren and message; a scheduled item's is the content alone, or a live session."""
         own = self._trials.sound(play, self._ceiling(at), self._cache.path)
         if own is not None:
             return own
         bulletin, order = play.bulletin, self._order(play)
+        if is_live(bulletin):
+            return Signal(self._live, bulletin.content, self._volume(bulletin, order, at))
         (path, duration), *then = ((self._cache.path(v.content), v.duration) for v in self._said(play))
         volume = self._volume(bulletin, order, at)
         if order is None:
@@ -329,7 +322,7 @@ class Agent:
             return _SILENCES[decision.reason]
         if decision.reason == NO_SIGNAL:
             return NO_SIGNAL if item.relay else "busy"
-        if not item.relay and not self._cache.has(item.bulletin.content):
+        if not self._here(item.bulletin):
             return "no content"
         return "busy" if decision.play is not None else "too late"
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from audio.receiver.files import sync_folder, write_atomic
@@ -40,6 +40,25 @@ class HashError(FetchError):
 class _Want:
     due: float
     failures: int = 0
+
+
+class CacheLike(Protocol):
+    """What the agent needs of a ``Cache``."""
+
+    def has(self, content: str) -> bool: ...
+
+    @property
+    def held(self) -> tuple[str, ...]: ...
+
+    def path(self, content: str) -> Path: ...
+
+    def put(self, content: str, sound: bytes) -> None: ...
+
+    def drop(self, content: str) -> None: ...
+
+    def want(self, starts: Mapping[str, int]) -> None: ...
+
+    def purge(self, now: float, wanted: frozenset[str]) -> None: ...
 
 
 class Cache:

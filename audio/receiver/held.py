@@ -67,6 +67,11 @@ class Held:
             self._load(frame)
 
     @property
+    def trust(self) -> Trust:
+        """The checks of the policy in force."""
+        return self._trust
+
+    @property
     def policy(self) -> Policy:
         return self._trust.policy
 

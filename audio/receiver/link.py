@@ -47,12 +47,18 @@ class Link:
         port: int,
         receive: Callable[[Message | Connection], None],
         identity: Identity | None = None,
+        *,
+        suffix: str = "",
+        qos: int = 1,
     ) -> None:
-        self._device = device
+        """``suffix`` of the session's name tells a second link of this device; ``qos`` is what it subscribes with."""
+        self._name = device
+        self._suffix = suffix
+        self._qos = qos
         self._broker = (host, port)
         self._receive = receive
         self._identity = identity
-        self._will = ("", b"")
+        self._will: tuple[str, bytes] | None = None
         self._topics: frozenset[str] = frozenset()
         self._up = False
         self._turn = threading.Lock()
@@ -62,7 +68,7 @@ class Link:
 
     def _make(self) -> mqtt.Client:
         identity = self._identity
-        name = identity.client_id if identity else self._device
+        name = (identity.client_id if identity else self._name) + self._suffix
         versions: Any = getattr(mqtt, "CallbackAPIVersion", None)
         kind = {} if versions is None else {"callback_api_version": versions.VERSION2}
         client = mqtt.Client(**kind, client_id=name, protocol=mqtt.MQTTv5)
@@ -79,14 +85,20 @@ class Link:
         self._topics = topics
         self._start()
 
+    def hear(self, topics: frozenset[str]) -> None:
+        """Opens a link without a last will, which only listens."""
+        self._topics = topics
+        self._start()
+
     def _start(self) -> None:
-        topic, will = self._will
-        self._client.will_set(topic, will, qos=1, retain=True)
+        if self._will is not None:
+            topic, will = self._will
+            self._client.will_set(topic, will, qos=1, retain=True)
         self._client.connect_async(*self._broker, KEEPALIVE, clean_start=True)
         self._client.loop_start()
 
     def renew(self) -> None:
-        """Comes back with the identity's newest certificate."""
+        """Comes back over a new connection, with the identity's newest certificate."""
         with self._turn:
             if not self._closed:
                 self._end()
@@ -97,7 +109,7 @@ class Link:
         """Subscribes to exactly these topics from now on."""
         old, self._topics = self._topics, topics
         if self._up and topics - old:
-            self._client.subscribe([(t, SubscribeOptions(qos=1)) for t in sorted(topics - old)])
+            self._client.subscribe([(t, SubscribeOptions(qos=self._qos)) for t in sorted(topics - old)])
         if self._up and old - topics:
             self._client.unsubscribe(sorted(old - topics))
 
@@ -128,7 +140,7 @@ class Link:
             return
         self._up = True
         self._pause = FIRST_PAUSE
-        client.subscribe([(t, SubscribeOptions(qos=1)) for t in sorted(self._topics)])
+        client.subscribe([(t, SubscribeOptions(qos=self._qos)) for t in sorted(self._topics)])
         self._receive(Connection(True))
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -43,32 +44,53 @@ def library() -> ctypes.CDLL:
 def decode(file: BinaryIO, start: int) -> Iterator[bytes]:
     """16-bit samples from sample ``start`` on, a packet's at a time. Raises OpusError."""
     packets = _packets(file)
-    skip, decoder = _opened(packets)
-    wanted, at = start + skip, 0
-    sound = ctypes.create_string_buffer(2 * LONGEST)
+    decoder = Decoder(next(packets, (b"", None))[0])
+    next(packets, None)  # the tags
+    wanted, at = start + decoder.skip, 0
     for packet, end in packets:
-        length = _checked(library().opus_packet_get_nb_samples(packet, len(packet), RATE))
+        length = samples(packet)
         if at + length > wanted - PREROLL:
-            _checked(library().opus_decode(decoder, packet, len(packet), sound, LONGEST, 0))
+            sound = decoder.decode(packet)
             upto = length if end is None else min(length, max(end - at, 0))
             if wanted < at + upto:
-                yield sound.raw[2 * max(wanted - at, 0) : 2 * upto]
+                yield sound[2 * max(wanted - at, 0) : 2 * upto]
         at += length
 
 
-def _opened(packets: Iterator[tuple[bytes, int | None]]) -> tuple[int, ctypes.Array[ctypes.c_char]]:
-    """How many samples to leave out at the beginning, and a decoder."""
-    head, _ = next(packets, (b"", None))
-    if len(head) < _HEAD.size or not head.startswith(b"OpusHead"):
-        raise OpusError("no Opus")
-    _, version, channels, skip, _, gain, family = _HEAD.unpack_from(head)
-    if version > 15 or family != 0 or channels not in (1, 2):
-        raise OpusError(f"Opus of version {version}, {channels} channels, family {family}")
-    next(packets, None)  # the tags
-    decoder = ctypes.create_string_buffer(library().opus_decoder_get_size(1))
-    _checked(library().opus_decoder_init(decoder, RATE, 1))
-    _checked(library().opus_decoder_ctl(decoder, SET_GAIN, gain))
-    return skip, decoder
+def packets(pages: bytes) -> list[bytes]:
+    """The packets that end in these Ogg pages. Raises OpusError."""
+    return [packet for packet, _ in _packets(io.BytesIO(pages))]
+
+
+def samples(packet: bytes) -> int:
+    """How many 48 kHz samples the packet holds. Raises OpusError."""
+    return _checked(library().opus_packet_get_nb_samples(packet, len(packet), RATE))
+
+
+class Decoder:
+    """One stream's decoder. ``skip``: samples at the beginning that are not sound."""
+
+    def __init__(self, head: bytes) -> None:
+        """``head``: the stream's first packet (OpusHead). Raises OpusError."""
+        if len(head) < _HEAD.size or not head.startswith(b"OpusHead"):
+            raise OpusError("no Opus")
+        _, version, channels, self.skip, _, gain, family = _HEAD.unpack_from(head)
+        if version > 15 or family != 0 or channels not in (1, 2):
+            raise OpusError(f"Opus of version {version}, {channels} channels, family {family}")
+        self._sound = ctypes.create_string_buffer(2 * LONGEST)
+        self._state = ctypes.create_string_buffer(library().opus_decoder_get_size(1))
+        _checked(library().opus_decoder_init(self._state, RATE, 1))
+        _checked(library().opus_decoder_ctl(self._state, SET_GAIN, gain))
+
+    def decode(self, packet: bytes) -> bytes:
+        """The packet's 16-bit samples. Raises OpusError."""
+        length = _checked(library().opus_decode(self._state, packet, len(packet), self._sound, LONGEST, 0))
+        return self._sound.raw[: 2 * length]
+
+    def conceal(self, length: int) -> bytes:
+        """So many samples in place of a packet that was lost (RFC 6716, 4.4): it fades out. Raises OpusError."""
+        length = _checked(library().opus_decode(self._state, None, 0, self._sound, length, 0))
+        return self._sound.raw[: 2 * length]
 
 
 def _checked(status: int) -> int:

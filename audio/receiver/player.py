@@ -92,6 +92,8 @@ class Player:
     def start(self, source: Iterator[bytes], at: int, late: int) -> None:
         """Plays ``source`` from ``at`` (Unix ms) on, which was ``late`` ms ago: what is due is put out at once.
 
+        An empty block is 20 ms of silence that nobody sent: it is not counted as heard.
+
         The pace is the monotonic clock's, so that a step of the wall clock neither stalls nor hurries the sound.
         """
         self._halt = threading.Event()
@@ -119,7 +121,8 @@ class Player:
             for number, block in enumerate(source):
                 if halt.wait(max(begun + number * BLOCK / RATE - time.monotonic(), 0)):
                     return
-                self._output.write(at * PER_MS + number * BLOCK, block)
+                if block:
+                    self._output.write(at * PER_MS + number * BLOCK, block)
                 self._heard = Heard(self._heard.samples + len(block) // 2, self._heard.energy + energy(block))
                 self._sounded(self._heard.samples, self._heard.energy)
             halt.wait(max(begun + self._heard.samples / RATE - time.monotonic(), 0))

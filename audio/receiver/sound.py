@@ -108,10 +108,10 @@ def blocks(what: Round | Tone) -> Iterator[bytes]:
     for piece in _pieces(what):
         pending += piece
         while len(pending) >= size:
-            yield _quieter(bytes(pending[:size]), what.volume)
+            yield quieter(bytes(pending[:size]), what.volume)
             del pending[:size]
     if pending:
-        yield _quieter(bytes(pending), what.volume)
+        yield quieter(bytes(pending), what.volume)
 
 
 def primed(source: Iterator[bytes]) -> Iterator[bytes]:
@@ -152,7 +152,8 @@ def decode(path: Path, start: int) -> Iterator[bytes]:
         raise SoundError(f"{path.name}: {error}") from None
 
 
-def _quieter(block: bytes, volume: int) -> bytes:
+def quieter(block: bytes, volume: int) -> bytes:
+    """The block at ``volume`` percent."""
     if volume >= 100:
         return block
     gain = volume * 32768 // 100

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from audio.documents import Receipt, Result
 from audio.receiver.clock import DeviceTime
 from audio.receiver.journal import Journal, level, uuid7
+from audio.receiver.live import Signal
 from audio.receiver.player import Heard
 from audio.receiver.sound import BLOCK, PER_MS, Round, Tone, blocks, primed
 from audio.timetable import Play
@@ -21,6 +22,10 @@ PROGRESS = 1_500
 BLOCK_MS = BLOCK // PER_MS
 LEAD = 20
 """The first sample sounds no sooner than this many ms after we got round to it: the journal comes first."""
+NO_SIGNAL = "no signal"
+"""Why a live session was not heard, or not all of it."""
+ENOUGH = 0.95
+"""Share of a live session's time with signal from which on it is played: less is partial."""
 STALLED = 2_000
 """A sound that has not ended this long after its end is given up."""
 
@@ -47,6 +52,11 @@ class OnAir:
     volume: int
     whole: Result
     """What it is if it runs to its end."""
+    live: bool = False
+
+    def short(self, samples: int) -> bool:
+        """Whether so many samples are too few for what was to be heard: only what comes live can be."""
+        return self.live and samples < ENOUGH * (self.ends - self.began) * PER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +84,34 @@ class Stage:
         if journal.open is not None:
             journal.end(Result.PARTIAL, "restart", True, time.now())
 
-    def prepare(self, play: Play, what: Round | Tone) -> None:
+    def prepare(self, play: Play, what: Round | Tone | Signal) -> None:
         """Opens a sound ahead of its start. Raises SoundError."""
+        if isinstance(what, Signal):
+            return
         if self._ready is None or (self._ready.play, self._ready.what) != (_key(play), what):
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
-    def begin(self, play: Play, what: Round | Tone, at: int, remains: int, whole: Result = Result.PLAYED) -> None:
+    def begin(
+        self, play: Play, what: Round | Tone | Signal, at: int, remains: int, whole: Result = Result.PLAYED
+    ) -> None:
         """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be. Raises SoundError instead."""
-        self.prepare(play, what)
-        ready, self._ready = self._ready, None
-        assert ready is not None
+        source = self._opened(play, what)
         began = self._after_last(max(at, self._time.now() + LEAD))
         self._journal.begin(self._receipt(play, began, whole))
         now = self._time.now()
-        self._player.start(ready.source, began, now - began)
-        self.on_air = OnAir(play, began, began + remains, what.volume, whole)
+        self._player.start(source(began, began + remains), began, now - began)
+        self.on_air = OnAir(play, began, began + remains, what.volume, whole, isinstance(what, Signal))
         self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
+
+    def _opened(self, play: Play, what: Round | Tone | Signal) -> Callable[[int, int], Iterator[bytes]]:
+        """The blocks from one instant to another; of a sound that is held they are known before. Raises SoundError."""
+        if isinstance(what, Signal):
+            return what.blocks
+        self.prepare(play, what)
+        ready, self._ready = self._ready, None
+        assert ready is not None
+        return lambda began, ends: ready.source
 
     @property
     def level(self) -> float | None:
@@ -103,8 +124,11 @@ class Stage:
         if self.on_air is None:
             return
         if self._player.done:
-            failure = self.failure = self._player.heard.failure
-            self.close(Result.PARTIAL if failure else self.on_air.whole, failure, cut=False)
+            heard = self._player.heard
+            self.failure = heard.failure
+            lost = NO_SIGNAL if self.on_air.short(heard.samples) else ""
+            reason = heard.failure or lost
+            self.close(Result.PARTIAL if reason else self.on_air.whole, reason, cut=bool(lost))
         elif now > self.on_air.ends + STALLED:
             self.failure = "output stalled"
             self.close(Result.PARTIAL, self.failure, cut=False)

@@ -25,13 +25,11 @@ from audio.documents import (
     Programme,
     decode,
 )
-from audio.envelope import Header, Key, Opened, Reason, Refused, key_id, open_frame, parse, unb64
+from audio.envelope import Header, Key, Opened, Reason, Refused, is_session, key_id, open_frame, parse, unb64
 from audio.timetable import Item, Order
 
 SKEW = 5_000
 """A frame may be valid this many ms from now on: the signer's clock and ours need not agree better."""
-SESSION_NAME = r"[a-z0-9-]{1,32}"
-"""What a relay's content is called: the live session whose pages are played."""
 BAD_CONTENT = "content"
 """Counted beside the envelope's reasons: a sound that is not what its bulletin says."""
 
@@ -246,17 +244,31 @@ def _sounds(entry: NowEntry, bulletin: Bulletin | None) -> Sounds | Refused:
 
 
 def _sane(bulletin: Bulletin, languages: tuple[str, ...]) -> bool:
-    voices, relay = bulletin.voices, bulletin.kind is ContentKind.RELAY
-    name = SESSION_NAME if relay else r"[0-9a-f]{64}"
+    voices = bulletin.voices
     return (
-        all(re.fullmatch(name, voice.content) is not None and voice.duration > 0 for voice in voices)
+        _fits(bulletin)
+        and all(_named(bulletin, voice.content) and voice.duration > 0 for voice in voices)
         and len({voice.language for voice in voices}) == len(voices)
-        and not (relay and (bulletin.siren or bulletin.also or bulletin.cls is BulletinClass.EMERGENCY))
         and 0 <= bulletin.volume <= 100
         and bulletin.siren >= 0
         and bulletin.times >= 1
         and (bulletin.every == 0 or bulletin.every >= bulletin.round(languages))
     )
+
+
+def _fits(bulletin: Bulletin) -> bool:
+    """Whether it asks of a live session nothing that only a kept sound can do: be said with a siren, or again."""
+    if bulletin.kind is not ContentKind.RELAY:
+        return True
+    once = (bulletin.siren, bulletin.times, bulletin.every) == (0, 1, 0) and not bulletin.also
+    return once and bulletin.cls is not BulletinClass.EMERGENCY
+
+
+def _named(bulletin: Bulletin, content: str) -> bool:
+    """Whether a content is named as the bulletin's kind has it."""
+    if bulletin.kind is ContentKind.RELAY:
+        return is_session(content)
+    return re.fullmatch(r"[0-9a-f]{64}", content) is not None
 
 
 def _distinct(values: Iterable[object]) -> tuple[Refused, ...]:

@@ -114,3 +114,15 @@ async def test_a_playlist_cannot_name_other_files(tmp_path: Path) -> None:
         graph = ffmpeg.source(playlist).audio.output("pipe:", format="null")
         assert not (await ffmpeg.run(ffmpeg.command(graph), timeout=120)).ok
         assert not (await ffmpeg.run(ffmpeg.probe_command(playlist), timeout=120)).ok
+
+
+async def test_a_program_that_writes_more_than_anybody_reads_is_ended_all_the_same() -> None:
+    async with ffmpeg.stream(["sh", "-c", "while :; do head -c 1000000 /dev/zero; done"]) as running:
+        assert await running.stdout.readexactly(4) == bytes(4)
+        await asyncio.sleep(0.3)  # its pipe fills, and what is read ahead
+
+
+async def test_a_program_that_is_read_piece_by_piece_says_why_it_ended() -> None:
+    async with ffmpeg.stream(["sh", "-c", "echo out; echo why >&2; exit 3"]) as running:
+        assert await running.stdout.read() == b"out\n"
+        assert await running.end() == "why"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -18,10 +18,12 @@ from audio.documents import (
     Audience,
     Bulletin,
     BulletinClass,
+    ContentKind,
     DeviceState,
     Now,
     NowEntry,
     NowKind,
+    Policy,
     Programme,
     Receipt,
     Result,
@@ -37,8 +39,9 @@ from audio.receiver.link import Connection, Message
 from audio.receiver.player import Heard
 from audio.receiver.sound import BLOCK, Round, blocks
 from audio.receiver.stage import Stage
+from audio.receiver.status import State
 from audio.receiver.trust import topics
-from audio.timetable import MINUTE
+from audio.timetable import MINUTE, Decision, Item, Play, missed, what_plays
 from tests.audio.receiver_kit import (
     DEVICE,
     EVENING,
@@ -149,6 +152,25 @@ class Line:
         self.sent.append((topic, payload))
 
 
+class Air:
+    """Live sessions without pages: what is in ``signal`` sounds, as so many samples as ``heard`` says."""
+
+    def __init__(self) -> None:
+        self.tuned: frozenset[str] = frozenset()
+        self.signal: set[str] = set()
+        self.heard = 1.0
+
+    def tune(self, sessions: frozenset[str]) -> None:
+        self.tuned = sessions
+
+    def ready(self, session: str, at: int) -> bool:
+        return session in self.signal
+
+    def blocks(self, session: str, at: int, until: int, volume: int) -> Iterator[bytes]:
+        for _ in range(round((until - at) * self.heard) // 20):
+            yield bytes([volume]) * 2 * BLOCK
+
+
 class Rig:
     """One device that can lose power: its state folder is all that stays."""
 
@@ -161,6 +183,7 @@ class Rig:
         self.pinned = self.kit.policy_frame()
         self.boot = "boot-1"
         self.ears = Ears(self.clock)
+        self.air = Air()
         self._journal: Journal | None = None
         self.up()
 
@@ -171,7 +194,7 @@ class Rig:
         self.held = Held(DEVICE, self.kit.root.public, self.pinned, self.folder / "held", self._journal, self.time)
         self.shelf, self.line, self.ears = Shelf(self.folder / "content"), Line(), Ears(self.clock)
         stage = Stage(DEVICE, self._journal, self.ears, self.time)
-        self.agent = Agent(DEVICE, self.time, self._journal, self.held, self.shelf, stage, self.line)
+        self.agent = Agent(DEVICE, self.time, self._journal, self.held, self.shelf, stage, self.line, self.air)
         self.agent.handle(Connection(True))
         self.wake = self.agent.step()
 
@@ -819,3 +842,94 @@ def test_the_floor_never_goes_back(make: Make) -> None:
     rig.crash()
     assert not rig.time.synchronised
     assert rig.time.now() >= EVENING
+
+
+RELAY = "relay-vov1"
+
+
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timetable joins a relay at any instant of its time, and has missed it when that is over."""
+
+    def live(item: Item) -> bool:
+        return item.bulletin.kind is ContentKind.RELAY
+
+    def plays(items: Sequence[Item], *rest: Any) -> Decision:
+        decision, at = what_plays([i for i in items if not live(i)], *rest), rest[2]
+        for item in filter(live, items):
+            ends = item.airing.start + item.bulletin.duration
+            if decision.play is None and item.airing.start <= at < ends:
+                play = Play(item.airing.airing, 0, item.bulletin, at - item.airing.start, ends)
+                return Decision(play, "normal", min(decision.until, ends))
+        starts = [i.airing.start for i in items if i.airing.start > at]
+        return replace(decision, until=min(decision.until, *starts, 2**62))
+
+    def misses(items: Sequence[Item], history: Any, now: int, policy: Policy, *, since: int) -> tuple[Item, ...]:
+        heard = {(s.airing, s.repeat) for s in history}
+        over = (i for i in items if live(i) and i.airing.start + i.bulletin.duration <= now)
+        mine = tuple(i for i in over if (i.airing.airing, i.airing.repeat) not in heard)
+        return mine + missed([i for i in items if not live(i)], history, now, policy, since=since)
+
+    monkeypatch.setattr("audio.receiver.agent.what_plays", plays)
+    monkeypatch.setattr("audio.receiver.agent.missed", misses)
+
+
+def relay(rig: Rig, start: int, ms: int = 60_000) -> None:
+    """The programme has a relay of vov1."""
+    bulletin = rig.kit.bulletin(Sound(Path(), "vov1", ms), id=RELAY, kind=ContentKind.RELAY)
+    item = airing(bulletin, start, "news", start + ms)
+    rig.say(PROG, rig.kit.programme(item, signed={bulletin.id: rig.kit.signed(bulletin)}))
+
+
+def test_a_relay_is_tuned_to_ahead_never_fetched_and_heard_for_its_whole_time(make: Make) -> None:
+    rig = make(EVENING)
+    rig.synchronise()
+    begin = EVENING + 20_000
+    relay(rig, begin)
+    rig.air.signal.add("vov1")
+    assert rig.shelf.wanted == {}
+    rig.run(begin - 6_000)
+    assert rig.air.tuned == frozenset()
+    rig.run(begin - 1_000)
+    assert rig.air.tuned == {"vov1"}
+    rig.run(begin + 61_000)
+    (news,) = rig.receipts
+    assert (news.airing, news.result, news.content, news.started) == ("news", Result.PLAYED, "vov1", begin)
+    assert news.ended - news.started == 60_000
+    assert rig.ears.played == [bytes([80]) * 2 * BLOCK * 3_000]
+    assert rig.air.tuned == frozenset()
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_relay_without_signal_is_silence_and_told(make: Make) -> None:
+    rig = make(EVENING)
+    rig.synchronise()
+    begin = EVENING + 10_000
+    relay(rig, begin)
+    rig.run(begin + 61_000)
+    assert rig.ears.played == []
+    (news,) = rig.receipts
+    assert (news.result, news.reason) == (Result.MISSED, "no signal")
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_relay_that_loses_its_signal_is_joined_again_and_says_what_was_heard(make: Make) -> None:
+    rig = make(EVENING)
+    rig.synchronise()
+    begin = EVENING + 10_000
+    relay(rig, begin)
+    rig.air.signal.add("vov1")
+    rig.air.heard = 0.5
+    rig.run(begin + 20_000)
+    rig.air.signal.clear()
+    rig.run(begin + 40_000)
+    assert rig.agent.status().state is State.IDLE
+    rig.air.signal.add("vov1")
+    rig.air.heard = 1.0
+    rig.run(begin + 61_000)
+    lost, back = rig.receipts
+    assert (lost.result, lost.reason, lost.ended - lost.started) == (Result.PARTIAL, "no signal", 30_000)
+    assert back.result is Result.PLAYED
+    assert back.ended == begin + 60_000
+    assert 0 <= back.started - begin - 40_000 <= 200
+    assert back.offset == back.started - begin

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from audio import relays
 from audio.asrun import Progress, next_state
 from audio.bulletin import State
-from audio.documents import Bulletin, ContentKind, decode
+from audio.documents import Bulletin, ContentKind, Span, decode
 from audio.grid import Grids, terms
 from audio.playout import Approved, Stopped
 from audio.relays import Series
@@ -90,6 +90,14 @@ def test_a_line_that_has_changed_is_not_the_one_that_was_signed(changed: Relay) 
     assert starts(signed(VOV), replace(GRID, relays=(changed,))) == []
     net = replace(network(), grid=replace(GRID, relays=(changed,)))
     assert relays.unsigned(net, [signed(VOV).bulletin], EVENING.date(), NOW) == (changed,)
+
+
+def test_a_live_session_is_on_the_air_while_its_signed_line_is() -> None:
+    grids, half_an_hour = Grids(replace(network(), grid=GRID)), 1_800_000
+    spans = [(-15_000, 0), (-15_000, 1), (0, 1), (half_an_hour - 1, half_an_hour), (half_an_hour, DAY)]
+    here = [relays.on_air(grids, [signed(VOV)], Span(TOMORROW + a, TOMORROW + b)) for a, b in spans]
+    assert here == [frozenset(), *[frozenset({VOV.source})] * 3, frozenset()]
+    assert relays.on_air(grids, [], Span(TOMORROW, TOMORROW + 1)) == frozenset()
 
 
 def test_another_name_needs_no_new_signature() -> None:

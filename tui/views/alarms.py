@@ -26,6 +26,8 @@ ALARMS: Final[Mapping[str, str]] = {
     "wrong_content": N_("{name} plays something else than planned"),
     "clock_off": N_("the clock of {name} is wrong"),
     "cache_incomplete": N_("{name} lacks recordings of the next 24 hours"),
+    "relay_failed_over": N_("relay {name}: another source is on the air"),
+    "relay_lost": N_("relay {name}: no source has sound"),
     "self_poller": N_("the hub polls late"),
     "self_disk": N_("the hub's disk is nearly full"),
     "self_database": N_("the hub's database does not take what happens"),
@@ -47,7 +49,7 @@ SIGNS: Final[Mapping[str, str]] = {"open": "✖", "acknowledged": "◐", "repair
 SEVERITY: Final[tuple[frozenset[str], ...]] = (
     frozenset(kind for kind in ALARMS if kind.startswith("self_")),
     frozenset({"cell_lost", "power_lost", "modem_down"}),
-    frozenset({"device_down", "silent", "unscheduled", "wrong_content"}),
+    frozenset({"relay_lost", "device_down", "silent", "unscheduled", "wrong_content"}),
 )
 """What is worst first: the hub itself, what takes many along, what residents notice; then the rest."""
 

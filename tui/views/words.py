@@ -72,9 +72,11 @@ FAULTS: Mapping[str, str] = {
     "heading_over": N_("will not last the month"),
     "near": N_("nearly used up"),
     "over": N_("used up"),
+    "silent": N_("silence"),
+    "stalled": N_("nothing comes"),
 }
 """What a state or an alarm is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange
-answer, a line that a SIM's use has crossed."""
+answer, a line that a SIM's use has crossed, what is wrong with a relay's source."""
 
 RESULTS: Mapping[str, str] = {
     "heard": N_("heard"),
