@@ -57,9 +57,12 @@ def test_a_screaming_horn_from_its_silence_to_its_repair(world: World) -> None:
 
     warned = loa_json(
         world,
-        *("push", "--class", "emergency", "--origin", "23557", "--title", "x", "--text", "x", "--preview"),
+        *("push", "--class", "emergency", "--origin", "23557", "--title", "x", "--text", "Lúc 5h30"),
+        *("--preview", "--sound", str(world.folder / "preview.opus")),
         user=EDITOR,
     )
+    assert warned["spoken"] == "Lúc năm giờ ba mươi phút"
+    assert (world.folder / "preview.opus").read_bytes()[:4] == b"OggS"
     assert [row["device"] for row in warned["silenced"]] == [HORN]
     storm = push(world, "23557", "emergency", "Sơ tán", "--text", "Sơ tán ngay.")
     approve(world, "23557", storm)
