@@ -18,6 +18,8 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+LANGUAGES = ("vi",)
+"""Those of a device in no hamlet."""
 EVERYTHING = "*"
 """What the stop of a silenced device names: all there is and all that comes, emergencies too."""
 _UNSAYABLE = re.compile("[\x00\ud800-\udfff]")
@@ -254,7 +256,7 @@ class Policy:
     exceptions: tuple[Span, ...]
     ceilings: Ceilings
     utc_offset: int = 420
-    languages: tuple[str, ...] = ("vi",)
+    languages: tuple[str, ...] = LANGUAGES
     silent: tuple[Span, ...] = ()
     airtime: int = 0
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio import envelope, grid
-from audio.documents import BulletinClass, Ceilings, Policy, PolicyKey, Quiet, Span, encode
+from audio.documents import LANGUAGES, BulletinClass, Ceilings, Policy, PolicyKey, Quiet, Span, encode
 from audio.faults import fault
 from inventory.diagnostics import Diagnostic
 from inventory.model import TIMEZONE, Device, DeviceId, DeviceKind, Network, Trust, TrustKey, UnitId
@@ -33,8 +33,6 @@ CLASSES = tuple(str(c) for c in BulletinClass)
 SHORTEST = 8
 """Characters of a passphrase."""
 DAY = 24 * 60 * 60 * 1000
-LANGUAGES = ("vi",)
-"""Of a device in no hamlet."""
 LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
 """Kinds of device that obey documents, and so need a policy."""
 
@@ -138,7 +136,7 @@ def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
         ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),
         silent=tuple(w for w in _silent(network, device, units) if w.until > today),
         airtime=grid.airtime(network, units),
-        languages=_languages(network, device),
+        languages=languages(network, device),
     )
 
 
@@ -282,7 +280,7 @@ def _silent(network: Network, device: Device, units: Sequence[UnitId]) -> Iterat
             yield grid.span_of(window.start, window.end)
 
 
-def _languages(network: Network, device: Device) -> tuple[str, ...]:
+def languages(network: Network, device: Device) -> tuple[str, ...]:
     """Those of its hamlet, in the order to be spoken."""
     hamlet = network.hamlets.get(device.hamlet) if device.hamlet is not None else None
     return hamlet.languages if hamlet is not None and hamlet.languages else LANGUAGES

@@ -73,7 +73,7 @@ VERBS: Mapping[str, Verb] = {
     "all-clear": Verb("emergency", N_("end an emergency")),
     "bulletins": Verb("bulletins", N_("bulletins and their states")),
     "report": Verb("bulletins", N_("who heard a bulletin, and who did not")),
-    "as-run": Verb("bulletins", N_("what the devices played, from when to when")),
+    "asrun": Verb("asrun", N_("what was heard on a day, what was not and why")),
     "tone": Verb("tone", N_("have a loudspeaker sound a test tone, or check itself in silence")),
     "accept": Verb("site", N_("record that a device was accepted where it stands")),
     "survey": Verb("site", N_("record what was found of an old station")),

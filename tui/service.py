@@ -28,6 +28,7 @@ from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, draft_of, sweep_row
+from tui.asrun_service import AsRunService
 from tui.emergency_service import EmergencyService
 from tui.hub import Caller, Handler, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
@@ -99,7 +100,8 @@ class HubService:
         )
         sites = SiteService(self._where, self._clock, lambda: self._monitor.latest, self._store)
         urgent = EmergencyService(self._where, lambda: self._monitor.latest, self._unheard, self._emergencies)
-        return found | alarms.handlers() | sites.handlers() | urgent.handlers()
+        log = AsRunService(self._network, self._clock, self._store)
+        return found | alarms.handlers() | sites.handlers() | urgent.handlers() | log.handlers()
 
     # -- what is
 

@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from audio.documents import DeviceState, encode
 from audio.receiver import announce
 from audio.receiver.agent import Agent, Arrived, Event, Finished, Spoiled, Stop
+from audio.receiver.alsa import AlsaOutput
 from audio.receiver.cache import Cache
 from audio.receiver.clock import DeviceTime, SystemClock, boot_id, kernel_synchronised
 from audio.receiver.config import Config, Problem, load
@@ -29,7 +30,7 @@ from audio.receiver.journal import Journal
 from audio.receiver.link import Connection, Link, Message
 from audio.receiver.live import Live
 from audio.receiver.notify import Notifier
-from audio.receiver.player import FileOutput, NullOutput, Player
+from audio.receiver.player import FileOutput, NullOutput, Output, Player
 from audio.receiver.renewal import Renewal
 from audio.receiver.report import state_topic
 from audio.receiver.sound import warm_up
@@ -95,8 +96,7 @@ def run(config: Config, pinned: bytes) -> int:
     with closing(Journal(config.state / "journal.jsonl", time.now())) as journal:
         identity = _identity(config)
         held = Held(config.device, config.root, pinned, config.state / "held", journal, time)
-        output = FileOutput(config.output, time.now()) if config.output else NullOutput()
-        with closing(Player(output, lambda: inbox.put(Finished()), journal.sounded)) as player:
+        with closing(Player(_output(config, time), lambda: inbox.put(Finished()), journal.sounded)) as player:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: inbox.put(Stop()))
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
@@ -136,6 +136,12 @@ def _live(config: Config, inbox: SimpleQueue[Event], time: DeviceTime, held: Hel
         return Link(config.device, config.host, config.port, receive, identity, suffix="-live", qos=0)
 
     return Live(connect, lambda: held.trust, time, lambda reason, detail: inbox.put(Spoiled(detail, reason)))
+
+
+def _output(config: Config, time: DeviceTime) -> Output:
+    if config.card:
+        return AlsaOutput(config.card)
+    return FileOutput(config.output, time.now()) if config.output else NullOutput()
 
 
 def _identity(config: Config) -> Identity | None:

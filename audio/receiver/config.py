@@ -7,7 +7,7 @@ content  base URL of the content server; a sound is at ``<content>/content/<sha2
 state    folder of everything that must survive a restart
 root     the root's public key (base64 of 32 bytes), pinned at enrolment
 policy   file with the root-signed policy, pinned at enrolment
-output   ``file:PATH`` or ``null``
+output   ``alsa:DEVICE`` (a sound card, as ``aplay -L`` names it), ``file:PATH`` or ``null``
 clock    optional, with file output only: ``<instant>@<Unix seconds>``, see ``clock_shift``
 ca, certificate, key
          PEM files from enrolment, all or none: whom to take for the hub, and who this device is.
@@ -52,7 +52,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """``output`` None discards the sound (paced all the same); ``shift`` (ms) is added to the system's clock.
+    """Sound goes to the ALSA device ``card`` or the file ``output``; without either it is discarded (paced all the
+    same). ``shift`` (ms) is added to the system's clock.
 
     Without ``papers`` nothing leaves this machine.
     """
@@ -65,6 +66,7 @@ class Config:
     root: bytes
     policy: Path
     output: Path | None
+    card: str = ""
     shift: int | None = None
     papers: Files | None = None
 
@@ -95,6 +97,7 @@ def clock_shift(text: str) -> int:
 
 def _config(raw: dict[str, Any], folder: Path) -> Config:
     host, port = _broker(raw["broker"])
+    kind, _, given = raw["output"].partition(":")
     papers = Files(*(folder / raw[key] for key in PAPERS)) if "ca" in raw else None
     return Config(
         device=raw["device"],
@@ -104,7 +107,8 @@ def _config(raw: dict[str, Any], folder: Path) -> Config:
         state=folder / raw["state"],
         root=base64.b64decode(raw["root"]),
         policy=folder / raw["policy"],
-        output=None if raw["output"] == "null" else folder / raw["output"].removeprefix("file:"),
+        output=folder / given if kind == "file" else None,
+        card=given if kind == "alsa" else "",
         shift=clock_shift(raw["clock"]) if "clock" in raw else None,
         papers=papers,
     )
@@ -185,7 +189,7 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "state": bool,
     "root": _is_key,
     "policy": bool,
-    "output": re.compile(r"null|file:.+").fullmatch,
+    "output": re.compile(r"null|file:.+|alsa:\S.*").fullmatch,
     "clock": _is_clock,
     "ca": bool,
     "certificate": bool,
@@ -198,7 +202,7 @@ EXAMPLES = {
     "state": '"/var/lib/loa-receiver"',
     "root": '"<base64 of 32 bytes>"',
     "policy": '"/etc/loa-receiver/policy.frame"',
-    "output": '"null" or "file:PATH"',
+    "output": '"alsa:default", "file:PATH" or "null"',
     "clock": '"2024-10-01T16:59:30+07:00@1795000000.0"',
     "ca": '"/etc/loa-receiver/ca.pem"',
     "certificate": '"/etc/loa-receiver/device.pem"',

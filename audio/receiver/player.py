@@ -20,9 +20,23 @@ __all__ = ["FileOutput", "Heard", "NullOutput", "Output", "Player", "siren"]
 log = logging.getLogger(__name__)
 
 
+GIVE_UP = 5.0
+"""Seconds in which an output that fails may come back (a USB sound card does) before the sound is given up."""
+
+
 class Output(Protocol):
+    @property
+    def ahead(self) -> float:
+        """Seconds before its time that sound is wanted."""
+
+    def begin(self, sample: int, at: float) -> None:
+        """A sound begins: that sample is due at ``at`` of the monotonic clock."""
+
     def write(self, sample: int, block: bytes) -> None:
         """Sounds ``block`` from ``sample`` on, counted at 48 kHz from the Unix epoch of the receiver's clock."""
+
+    def halt(self) -> int:
+        """Silence at once; how many of the samples that were written will not sound."""
 
     def close(self) -> None: ...
 
@@ -30,13 +44,22 @@ class Output(Protocol):
 class NullOutput:
     """Discards the sound."""
 
+    ahead = 0.0
+
+    def begin(self, sample: int, at: float) -> None: ...
+
     def write(self, sample: int, block: bytes) -> None: ...
+
+    def halt(self) -> int:
+        return 0
 
     def close(self) -> None: ...
 
 
 class FileOutput:
     """Raw s16le mono at 48 kHz; sample n sounds at t0 + n/48 ms, with t0 in ``<path>.json``; silence is a hole."""
+
+    ahead = 0.0
 
     def __init__(self, path: Path, now: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +68,11 @@ class FileOutput:
             write_atomic(note, json.dumps({"t0": now, "rate": RATE, "format": "s16le", "channels": 1}).encode())
         self._t0: int = json.loads(note.read_bytes())["t0"]
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+
+    def begin(self, sample: int, at: float) -> None: ...
+
+    def halt(self) -> int:
+        return 0
 
     def write(self, sample: int, block: bytes) -> None:
         place = (sample - self._t0 * PER_MS) * 2
@@ -117,21 +145,51 @@ class Player:
 
     def _run(self, source: Iterator[bytes], at: int, begun: float, halt: threading.Event) -> None:
         failure = ""
+        failing: float | None = None
+        self._output.begin(at * PER_MS, begun)
         try:
             for number, block in enumerate(source):
-                if halt.wait(max(begun + number * BLOCK / RATE - time.monotonic(), 0)):
-                    return
-                if block:
-                    self._output.write(at * PER_MS + number * BLOCK, block)
+                due = begun + number * BLOCK / RATE - self._output.ahead
+                if halt.wait(max(due - time.monotonic(), 0)):
+                    return self._halted()
+                try:
+                    if block:
+                        self._output.write(at * PER_MS + number * BLOCK, block)
+                except OSError as error:
+                    failure = f"output: {error.strerror}"
+                    failing = self._failing(failing, failure)
+                    continue
+                failing = None
                 self._heard = Heard(self._heard.samples + len(block) // 2, self._heard.energy + energy(block))
                 self._sounded(self._heard.samples, self._heard.energy)
-            halt.wait(max(begun + self._heard.samples / RATE - time.monotonic(), 0))
+            if halt.wait(max(begun + self._heard.samples / RATE - time.monotonic(), 0)):
+                return self._halted()
         except SoundError as error:
             failure = f"decoder: {error}"
-        except OSError as error:
-            failure = f"output: {error.strerror}"
+        except _GivenUp:
+            pass
         if failure:
             log.error("%s", failure)
             self._heard = Heard(self._heard.samples, self._heard.energy, failure)
         self._done = True
         self._finished()
+        return None
+
+    def _failing(self, since: float | None, failure: str) -> float:
+        """Since when the output fails. Raises _GivenUp once that is too long ago."""
+        now = time.monotonic()
+        if since is None:
+            log.warning("%s; tried again", failure)
+            return now
+        if now - since > GIVE_UP:
+            raise _GivenUp
+        return since
+
+    def _halted(self) -> None:
+        """Silence now: what was only queued has not been heard."""
+        unheard = self._output.halt()
+        self._heard = Heard(max(self._heard.samples - unheard, 0), self._heard.energy)
+
+
+class _GivenUp(Exception):
+    """The output has failed for too long."""

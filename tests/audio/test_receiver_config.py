@@ -28,6 +28,12 @@ def test_settings_are_read_whole(tmp_path: Path, kit: Kit) -> None:
     assert config.shift == EVENING - 1_795_000_000_000
 
 
+def test_a_sound_card_by_its_alsa_name(tmp_path: Path, kit: Kit) -> None:
+    config = load(write_config(tmp_path, kit, output="alsa:plughw:0,0"))
+    assert isinstance(config, Config)
+    assert (config.output, config.card) == (None, "plughw:0,0")
+
+
 def test_null_output(tmp_path: Path, kit: Kit) -> None:
     config = load(write_config(tmp_path, kit, output="null"))
     assert isinstance(config, Config)
@@ -45,7 +51,8 @@ def test_null_output(tmp_path: Path, kit: Kit) -> None:
         ({"root": "c2hvcnQ="}, "root"),
         ({"root": "?"}, "root"),
         ({"policy": "absent.frame"}, "policy"),
-        ({"output": "alsa:hw:0"}, "output"),
+        ({"output": "alsa:"}, "output"),
+        ({"output": "pulse:default"}, "output"),
         ({"volume": "80"}, "volume"),
         ({"clock": "17:00"}, "clock"),
         ({"clock": "2024-10-01T16:59:30@1"}, "clock"),

@@ -300,10 +300,10 @@ def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], s
     storm = replace(kit.bulletin(alarm), cls=BulletinClass.EMERGENCY, id="storm")
     programme = kit.programme(Airing("lie", "lie", 0, now + 500, now + 4_000), signed={"lie": kit.signed(item)})
     order = emergency(kit, storm, now, now + 60_000, alarm.data)
-    stranger = Kit(kit.now)
+    stranger, torn = Kit(kit.now), kit.orders(order)
     frames = {
         Reason.UNKNOWN_KEY: ("loa/1/now/u/64/64", stranger.orders(order)),
-        Reason.BAD_SIGNATURE: ("loa/1/now/u/64/64", kit.orders(order)[:-1] + b"\0"),
+        Reason.BAD_SIGNATURE: ("loa/1/now/u/64/64", torn[:-1] + bytes([torn[-1] ^ 1])),
         Reason.WRONG_TOPIC: ("loa/1/prog/622", programme),
         Reason.EXPIRED: ("loa/1/now/u/64/64", kit.orders(order, exp=now - 60_000)),
         Reason.MALFORMED: ("loa/1/now/u/64/64", b"PLAY"),

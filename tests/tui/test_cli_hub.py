@@ -102,7 +102,7 @@ ASKING = (
     "events",
     "bulletins",
     "report b1",
-    "as-run",
+    "asrun",
     "approve b1 --yes",
     "all-clear b1",
     "stop commune=23557",
@@ -367,8 +367,8 @@ def test_lists_as_text_and_json(hub: Hub) -> None:
     }
     assert "Lịch tiêm chủng [đợt 2]" in hub.loa("bulletins").out
     assert hub.loa("bulletins", "--json").json()["bulletins"][0]["seconds"] == 12.5
-    assert hub.loa("as-run").out == "17:00:00–17:00:05  23557-L01   b1  played\n"
-    assert hub.loa("as-run", "--json").json()["receipts"][0]["level_dbfs"] == -16.5
+    assert hub.loa("asrun", "--since", "2024-10-01T16:00").out == "17:00:00–17:00:05  23557-L01   b1  played\n"
+    assert hub.loa("asrun", "--since", "2024-10-01T16:00", "--json").json()["receipts"][0]["level_dbfs"] == -16.5
     assert hub.loa("events", "--since", "2024-10-01T16:00").out.split()[2] == "23557-L01"
     assert hub.loa("events", "--json").json()["events"][0]["from"] == "up"
     since = next(params for name, params in hub.answers.asked if name == "events")

@@ -17,14 +17,12 @@ from tui.commands.context import (
     existing,
     fail,
     parse_time,
-    past,
     report,
     session,
     show_problems,
 )
 from tui.methods import (
     APPROVE,
-    AS_RUN,
     BODY,
     BULLETINS,
     PREVIEW,
@@ -42,7 +40,6 @@ from tui.methods import (
     Resume,
     Return,
     Silenced,
-    Since,
     Stop,
 )
 from tui.signing import sign
@@ -302,17 +299,3 @@ def report_verb(ctx: click.Context, bulletin: str, as_json: bool) -> None:
         return
     for line in bulletins.report_lines(answer, call.translate):
         click.echo(line)
-
-
-@click.command("as-run", help=N_("What the devices played: the receipts of the last hour, or since a time."))
-@click.option("--since", metavar=N_("TIME"), help=N_("17:00, or 2024-10-01T17:00"))
-@click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
-@click.pass_context
-def as_run_verb(ctx: click.Context, since: str | None, as_json: bool) -> None:
-    call = session(ctx)
-    rows = call.ask(AS_RUN, Since(past(since, call.now(), call.translate))).receipts
-    if as_json:
-        emit_json({"receipts": [bulletins.as_run_json(row) for row in rows]})
-        return
-    for row in rows:
-        click.echo(bulletins.as_run_line(row, call.translate))
