@@ -27,6 +27,7 @@ from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
+from tui.grid_service import GridService
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
@@ -93,7 +94,8 @@ class HubService:
             self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
         )
         sites = SiteService(self._where, self._clock, lambda: self._monitor.latest, self._store)
-        return found | alarms.handlers() | sites.handlers()
+        grids = GridService(self._where, self._clock, self._store, self._playout)
+        return found | alarms.handlers() | sites.handlers() | grids.handlers()
 
     # -- what is
 
