@@ -65,10 +65,15 @@ def quiet(network: Network, unit: UnitId, now: int, until: int) -> tuple[Span, .
     The quiet hours are those of the nearest unit in its chain that has any, as in its policy.
     """
     above = network.chain(unit)
+    silent = (grid.span_of(w.start, w.end) for w in grid.silent_windows(network, above))
+    return _touching((*quiet_hours(network, above, now, until), *silent), now, until)
+
+
+def quiet_hours(network: Network, above: Sequence[UnitId], now: int, until: int) -> tuple[Span, ...]:
+    """The quiet hours of a place (its units, nearest first) that touch ``[now, until)``, less what leaders opened."""
     opened = grid.exceptions(network, above)
     nights = (part for night in _nights(network, above, now, until) for part in grid.without(night, opened))
-    silent = (grid.span_of(w.start, w.end) for w in grid.silent_windows(network, above))
-    return _touching((*nights, *silent), now, until)
+    return _touching(nights, now, until)
 
 
 def _nights(network: Network, above: Sequence[UnitId], now: int, until: int) -> Iterator[Span]:

@@ -144,12 +144,12 @@ def _scheduled(
         (i for i in items if _addressed(i.bulletin, policy) and not _item_stopped(i, stops)),
         key=lambda i: (i.airing.start, i.airing.airing),
     )
-    heard, spent = _last_segments(history), _spent(items, history, now, policy)
+    heard, spent, quiet = _last_segments(history), _spent(items, history, now, policy), quiet_begins(now, policy)
     reason = "held" if stops else "nothing due"
     candidates = []
     for number, item in enumerate(mine):
         segment = heard.get((item.airing.airing, item.airing.repeat))
-        play = _candidate(mine, number, segment, now, policy)
+        play = _candidate(mine, number, segment, now, quiet) if segment or item.airing.start <= now else None
         if play is None:
             continue
         on_air = segment is not None and segment.ended is None
@@ -163,12 +163,12 @@ def _scheduled(
     return Decision(play, str(play.bulletin.cls), min(wake, play.ends))
 
 
-def _candidate(mine: Sequence[Item], number: int, segment: Segment | None, now: int, policy: Policy) -> Play | None:
+def _candidate(mine: Sequence[Item], number: int, segment: Segment | None, now: int, quiet: int) -> Play | None:
     """What item ``number`` would play now if it were alone."""
     item = mine[number]
     if item.relay:
-        return _join(item, segment, now, policy)
-    limit = _limit(mine, number, now, policy)
+        return _join(item, segment, now, quiet)
+    limit = _limit(mine, number, now, quiet)
     return _continue(item, segment, now) or _begin(item, segment, now, limit) or _again(item, segment, now, limit)
 
 
@@ -187,12 +187,13 @@ def missed(
     """Items for this device whose last chance to begin (not before ``since``) has passed without a start."""
     heard = _last_segments(history)
     mine = sorted((i for i in items if _addressed(i.bulletin, policy)), key=lambda i: i.airing.start)
+    quiet = quiet_begins(now, policy)
     return tuple(
         item
         for number, item in enumerate(mine)
         if (item.airing.airing, item.airing.repeat) not in heard
         and since <= item.airing.start <= now
-        and (now >= item.over if item.relay else now + item.bulletin.duration > _limit(mine, number, now, policy))
+        and (now >= item.over if item.relay else now + item.bulletin.duration > _limit(mine, number, now, quiet))
     )
 
 
@@ -426,9 +427,9 @@ def _continue(item: Item, segment: Segment | None, now: int) -> Play | None:
     return _play(item, offset, now)
 
 
-def _join(item: Item, segment: Segment | None, now: int, policy: Policy) -> Play | None:
+def _join(item: Item, segment: Segment | None, now: int, quiet: int) -> Play | None:
     """The rest of a relay, from where it is now; nothing once it was ended by anything that does not pass."""
-    ends = min(item.over, quiet_begins(now, policy))
+    ends = min(item.over, quiet)
     ended = segment is not None and segment.ended is not None and not segment.cut
     if ended or not item.airing.start <= now < ends:
         return None
@@ -455,11 +456,12 @@ def _play(item: Item, offset: int, now: int) -> Play:
     return Play(item.airing.airing, item.airing.repeat, item.bulletin, offset, ends)
 
 
-def _limit(mine: Sequence[Item], number: int, now: int, policy: Policy) -> int:
+def _limit(mine: Sequence[Item], number: int, now: int, quiet: int) -> int:
     """When item ``number`` must be over: slot, validity, the next item's start, the quiet hours."""
     item = mine[number]
-    following = [i.airing.start for i in mine[number + 1 :] if i.airing.start > now][:1]
-    return min([item.airing.latest, item.bulletin.valid_until, quiet_begins(now, policy), *following])
+    starts = (mine[n].airing.start for n in range(number + 1, len(mine)))
+    following = next((start for start in starts if start > now), FOREVER)
+    return min(item.airing.latest, item.bulletin.valid_until, quiet, following)
 
 
 def _next_change(items: Sequence[Item], orders: Sequence[Order], now: int, policy: Policy) -> int:

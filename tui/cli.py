@@ -62,6 +62,7 @@ VERBS: Mapping[str, Verb] = {
     "maintenance": Verb("alarms", N_("announce work: what is off meanwhile is not lost")),
     "backup": Verb("backup", N_("keep devices' configurations as they are; show what was kept")),
     "restore": Verb("backup", N_("put a modem's configuration back as a backup has it")),
+    "grid": Verb("grid", N_("a commune's programme of one day; relays to be signed")),
     "push": Verb("bulletins", N_("send a bulletin for approval")),
     "approve": Verb("bulletins", N_("approve a bulletin and sign it with the unit's key")),
     "return": Verb("bulletins", N_("give a bulletin back to its author")),

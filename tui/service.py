@@ -30,6 +30,7 @@ from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, draft_of, sweep_row
 from tui.asrun_service import AsRunService
 from tui.emergency_service import EmergencyService
+from tui.grid_service import GridService
 from tui.hub import Caller, Handler, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
@@ -101,7 +102,9 @@ class HubService:
         sites = SiteService(self._where, self._clock, lambda: self._monitor.latest, self._store)
         urgent = EmergencyService(self._where, lambda: self._monitor.latest, self._unheard, self._emergencies)
         log = AsRunService(self._network, self._clock, self._store)
-        return found | alarms.handlers() | sites.handlers() | urgent.handlers() | log.handlers()
+        grids = GridService(self._where, self._clock, self._store, self._playout)
+        found |= urgent.handlers() | log.handlers() | grids.handlers()
+        return found | alarms.handlers() | sites.handlers()
 
     # -- what is
 

@@ -59,9 +59,9 @@ def test_a_relay_without_pages_is_silence_and_its_receipt_says_so(make: Callable
     assert told(rig) == []
     assert rig.agent.playing == ""
     rig.run(EVENING + 90_000)
-    assert told(rig) == [
-        ("r", 65_000, 0, Result.MISSED, "no signal"),
-        ("n", 65_000, 8_000, Result.PLAYED, ""),
+    assert [(t[0], *t[2:]) for t in told(rig)] == [
+        ("r", 0, Result.MISSED, "no signal"),
+        ("n", 8_000, Result.PLAYED, ""),
     ]
 
 
