@@ -27,14 +27,16 @@ from audio.scripts import After
 from inventory.check_scripts import SPOKEN
 from inventory.diagnostics import Severity
 from inventory.model import TIMEZONE, Network, Person, Script, ScriptClass, Tier, Unit, UnitId, Wording
-from nms.journal import new_id
-from nms.store import BulletinRow, Store, to_milliseconds
+from nms.journal import EventKind, new_id
+from nms.store import BulletinRow, EventRow, Store, to_milliseconds
 
 log = logging.getLogger("loa.emergency")
 
 BITRATE = 16_000
 """bit/s: every language of an alarm travels inside one signed document."""
 LOOK_SECONDS = 60.0
+SHOWN = timedelta(days=1)
+"""How long everyone is told that an emergency went out without a second person."""
 OFTEN = timedelta(hours=1)
 """Another emergency for the same area within this time is warned about, never refused."""
 
@@ -73,6 +75,16 @@ class Made:
 
     bulletin: str
     content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """An emergency that ``person`` (an id) sent without a second one, and why."""
+
+    at: datetime
+    title: str
+    person: str
+    reason: str
 
 
 class Emergencies:
@@ -255,6 +267,20 @@ class Emergencies:
 
         await self._store.write(work)
         return Made(bulletin.id, sounds[0][1])
+
+
+def without_second_person(session: Session, now: datetime) -> tuple[Alone, ...]:
+    """The emergencies of the last day that went out without a second person, newest first."""
+    # few emergencies against the many events of a day: from those to theirs
+    recent = select(BulletinRow.id, BulletinRow.title).where(
+        BulletinRow.cls == BulletinClass.EMERGENCY, BulletinRow.created > now - 2 * SHOWN
+    )
+    titles = {number: title for number, title in session.execute(recent)}
+    broken = select(EventRow).where(
+        EventRow.subject.in_(titles), EventRow.at > now - SHOWN, EventRow.kind == EventKind.BULLETIN_BROKE_GLASS
+    )
+    rows = session.scalars(broken.order_by(EventRow.at.desc())).all() if titles else ()
+    return tuple(Alone(row.at, titles[row.subject], row.to, row.cause) for row in rows)
 
 
 def _also(sounds: list[tuple[str, Content]]) -> tuple[Voice, ...]:

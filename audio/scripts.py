@@ -19,7 +19,7 @@ from audio.refusals import refuse
 from inventory.check_scripts import SPOKEN, blanks
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId
-from inventory.names import key, unit_names
+from inventory.names import bare_name, key, unit_names
 
 GLASS = timedelta(seconds=60)
 """How long a second person is waited for before one alone may send with a reason."""
@@ -73,7 +73,7 @@ def word(script: Script, unit: Unit) -> str:
     """What has to be typed before it is sent: the area's name, because numbers get copied unread."""
     if script.cls is ScriptClass.DRILL:
         return DRILL_WORD
-    return (unit.aliases[0] if unit.aliases else unit.name).upper()
+    return bare_name(unit).upper()
 
 
 def confirms(script: Script, unit: Unit, typed: str) -> bool:

@@ -38,6 +38,13 @@ def unit_names(unit: Unit) -> frozenset[str]:
     return frozenset(_spellings((unit.name, *unit.aliases), TYPE_WORDS[unit.type]))
 
 
+def bare_name(unit: Unit) -> str:
+    """The unit's name without its type word: ``Xã Ia Pa`` is ``Ia Pa``."""
+    words = unit.name.split()
+    count = len(TYPE_WORDS[unit.type].split())
+    return " ".join(words[count:]) if key(" ".join(words[:count])) == TYPE_WORDS[unit.type] else unit.name
+
+
 def _spellings(names: Iterable[str], word: str) -> Iterator[str]:
     for name in map(key, names):
         bare = name.removeprefix(word + " ")

@@ -97,6 +97,7 @@ def bulletin_row(view: BulletinView) -> m.BulletinRow:
         duration=view.duration,
         heard=view.heard,
         expected=view.expected,
+        follows=view.follows,
     )
 
 

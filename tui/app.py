@@ -15,29 +15,36 @@ from tui.gateway import Gateway, HubError
 from tui.messages import News, Silence
 from tui.methods import WATCH, Nothing
 from tui.screens.alarms import AlarmsScreen
+from tui.screens.emergency import EmergencyScreen
+from tui.screens.follow import FollowScreen
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.push import PushScreen
+from tui.signing import Signer
 
 RETRY_SECONDS = 2.0
+FORMS = (PushScreen, EmergencyScreen, FollowScreen)
 
 
 class LoaApp(App[None]):
-    """Opens on the overview; ``gateway`` is the screens' only door to the hub."""
+    """Opens on the overview; ``gateway`` is the screens' only door to the hub, ``sign`` has the unit's key."""
 
     CSS_PATH = "loa.tcss"
     TITLE = "Loa"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 (Textual declares it so)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "alarms", N_("Alarms"), id="alarms"),
+        Binding("e", "emergency", N_("Emergency"), id="emergency"),
+        Binding("k", "follow", N_("Correct, end"), id="follow", show=False),
         Binding("p", "push", N_("Send a bulletin"), id="push"),
         Binding("question_mark", "help", N_("Help"), key_display="?", id="help"),
         Binding("q", "quit", N_("Quit"), id="quit"),
     ]
 
-    def __init__(self, gateway: Gateway, translate: Callable[[str], str]) -> None:
+    def __init__(self, gateway: Gateway, translate: Callable[[str], str], sign: Signer) -> None:
         super().__init__()
         self.gateway = gateway
+        self.sign = sign
         self.tr = translate
         self._overview = OverviewScreen(translate)
         translate_bindings(self, translate)
@@ -61,13 +68,19 @@ class LoaApp(App[None]):
         if not isinstance(self.screen, PushScreen):
             self.push_screen(PushScreen(self.gateway, self.tr, self._overview.selected_unit()))
 
+    def action_emergency(self) -> None:
+        self.push_screen(EmergencyScreen(self.gateway, self.tr, self.sign, self._overview.selected_unit()))
+
+    def action_follow(self) -> None:
+        self.push_screen(FollowScreen(self.gateway, self.tr, self.sign))
+
     def action_alarms(self) -> None:
         selection, name = self._overview.selected_scope()
         self.push_screen(AlarmsScreen(self.gateway, self.tr, selection, name))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A form is left by Esc: a stray q or p there must not end the program or drop what was typed."""
-        if action in ("quit", "push", "alarms") and isinstance(self.screen, PushScreen):
+        if action in ("quit", "push", "alarms", "emergency", "follow") and isinstance(self.screen, FORMS):
             return False
         if action == "alarms" and isinstance(self.screen, AlarmsScreen):
             return False

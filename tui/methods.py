@@ -92,7 +92,10 @@ class SweepRow:
 
 @dataclass(frozen=True, slots=True)
 class BulletinRow:
-    """``audience`` as its author wrote it, ``state`` of the bulletin's life, ``heard`` of ``expected`` loudspeakers."""
+    """``audience`` as its author wrote it, ``state`` of the bulletin's life, ``heard`` of ``expected`` loudspeakers.
+
+    ``follows``: the emergency or drill whose correction or all-clear it is.
+    """
 
     id: str
     title: str
@@ -107,6 +110,7 @@ class BulletinRow:
     duration: int
     heard: int
     expected: int
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,21 @@ class AlarmCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class AloneRow:
+    """An emergency that went out without a second person: who (a name) and why."""
+
+    at: int
+    title: str
+    person: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The province at a glance; ``sweep`` is None before the first one.
 
-    ``hub``: what is wrong with the hub itself, as an alarm's kind and its detail with a colon between.
+    ``hub``: what is wrong with the hub itself, as an alarm's kind and its detail with a colon between. ``alone``:
+    of the last day.
     """
 
     now: int
@@ -141,6 +156,7 @@ class Overview:
     broker: bool
     hub: tuple[str, ...] = ()
     alarms: AlarmCounts = AlarmCounts()
+    alone: tuple[AloneRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

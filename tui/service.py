@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
 from audio.documents import Audience, Bulletin, ContentKind, decode
-from audio.emergency import Emergencies
+from audio.emergency import Emergencies, without_second_person
 from audio.playout import Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
@@ -136,6 +136,7 @@ class HubService:
             broker=self._broker.connected,
             hub=tuple(f"{kind}:{t.detail}" for kind, t in self._troubles().items() if t.present),
             alarms=await self._store.read(lambda s: counts(s, now, silenced)),
+            alone=await self._alone(places, now),
         )
 
     async def watch(self, caller: Caller, nothing: m.Nothing) -> AsyncIterator[m.Overview]:
@@ -278,6 +279,11 @@ class HubService:
 
     def _today(self, network: Network) -> date:
         return network.on(self._clock().astimezone(TIMEZONE).date())
+
+    async def _alone(self, places: Places, now: datetime) -> tuple[m.AloneRow, ...]:
+        found = await self._store.read(lambda s: without_second_person(s, now))
+        names = {str(person.id): person.name for person in places.network.people.values()}
+        return tuple(m.AloneRow(to_milliseconds(a.at), a.title, names.get(a.person, a.person), a.reason) for a in found)
 
     async def _playing(self) -> dict[str, str]:
         """Devices that are online and play, with the bulletin."""

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 from inventory.diagnostics import Diagnostic
 from inventory.model import UnitId
+from tui.gateway import Gateway
+from tui.methods import APPROVE, BODY, Approve, BulletinId
+
+Signer = Callable[[str], str | Diagnostic]
+"""From a bulletin's exact bytes (base64) to its frame (base64)."""
+
+
+async def hand_in(gateway: Gateway, signer: Signer, bulletin: str) -> Diagnostic | None:
+    """Sign a bulletin that waits and approve it; why it cannot be signed here. Raises HubError."""
+    signed = signer((await gateway.ask(BODY, BulletinId(bulletin))).body)
+    if isinstance(signed, Diagnostic):
+        return signed
+    await gateway.ask(APPROVE, Approve(bulletin, signed))
+    return None
 
 
 def sign(keys: Path, body: str, now: int) -> str | Diagnostic:

@@ -13,7 +13,7 @@ import pytest
 
 from audio.broker import Mosquitto
 from audio.documents import Bulletin, BulletinClass, NowKind, decode
-from audio.emergency import Call, Emergencies, Made, Prepared
+from audio.emergency import Call, Emergencies, Made, Prepared, without_second_person
 from audio.playout import Approved
 from audio.receipts import Report
 from audio.scripts import LASTING, After
@@ -186,6 +186,10 @@ async def test_glass_is_broken_after_a_minute_with_a_reason_on_record(running: H
     events = await running.store.read(lambda s: journal.recent(s, 20, made.bulletin))
     [broken] = [e for e in events if e.kind is journal.EventKind.BULLETIN_BROKE_GLASS]
     assert (broken.to, broken.cause) == ("an", "đập vỡ")
+    [shown] = await running.store.read(lambda s: without_second_person(s, running.clock()))
+    assert (shown.title, shown.person, shown.reason) == (FLOOD.title, "an", "đập vỡ")
+    running.clock.skip(hours=25)
+    assert await running.store.read(lambda s: without_second_person(s, running.clock())) == ()
 
 
 async def test_a_second_person_breaks_no_glass(running: Hub) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from audio.documents import Bulletin, decode
 from audio.receiver.sound import siren
+from inventory.model import DeviceId
 from tests.sim.hearing import RATE, Recording, Sound, decoded, recording, similarity
 from tests.sim.world import World
 from tui.methods import BODY, AsRun, BulletinId
@@ -30,11 +31,12 @@ class Heard:
 
 
 class Proof:
-    """Compares segments with published sound; references are made once per bulletin."""
+    """Compares segments with published sound; references are made once per bulletin and languages."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._references: dict[str, Sound] = {}
+        self._network = world.network()
+        self._references: dict[tuple[str, tuple[str, ...]], Sound] = {}
 
     def segments(self, receipts: Iterable[AsRun]) -> tuple[Heard, ...]:
         """The similarity of every segment that is long enough to be compared."""
@@ -60,24 +62,35 @@ class Proof:
         return int(np.count_nonzero(samples))
 
     def _expected(self, receipt: AsRun) -> Sound:
-        whole = self._reference(receipt.bulletin)
+        hamlet = self._network.devices[DeviceId(receipt.device)].hamlet
+        languages = self._network.hamlets[hamlet].languages if hamlet is not None else ("vi",)
+        whole = self._reference(receipt.bulletin, languages)
         first = receipt.offset * RATE // 1000
         return whole[first : first + (receipt.ended - receipt.started) * RATE // 1000]
 
-    def _reference(self, bulletin: str) -> Sound:
-        if bulletin not in self._references:
+    def _reference(self, bulletin: str, languages: tuple[str, ...]) -> Sound:
+        key = bulletin, languages
+        if key not in self._references:
             body = base64.b64decode(self._world.ask(BODY, BulletinId(bulletin)).body)
-            self._references[bulletin] = reference(decode(Bulletin, body), self._world.folder / "hub" / "content")
-        return self._references[bulletin]
+            library = self._world.folder / "hub" / "content"
+            self._references[key] = reference(decode(Bulletin, body), library, languages)
+        return self._references[key]
 
 
-def reference(bulletin: Bulletin, library: Path) -> Sound:
-    """What a device must put out for one round of this bulletin: siren, then the message as often as it says."""
-    message = decoded(library / bulletin.content[:2] / bulletin.content)
-    wanted = bulletin.duration * RATE // 1000
-    message = np.pad(message, (0, max(0, wanted - len(message))))[:wanted]
+def reference(bulletin: Bulletin, library: Path, languages: tuple[str, ...]) -> Sound:
+    """What a device must put out for one round of this bulletin: siren, then the message as often as it says.
+
+    An order is said in the listeners' languages, what is scheduled in its own.
+    """
+    said = bulletin.said(languages) if bulletin.siren or bulletin.follows else bulletin.voices[:1]
+    message = np.concatenate([_exactly(decoded(library / v.content[:2] / v.content), v.duration) for v in said])
     alarm = np.frombuffer(siren(bulletin.siren), "<i2").astype(np.float64) if bulletin.siren else np.zeros(0)
     return np.concatenate([alarm, *[message] * bulletin.times])
+
+
+def _exactly(sound: Sound, ms: int) -> Sound:
+    wanted = ms * RATE // 1000
+    return np.pad(sound, (0, max(0, wanted - len(sound))))[:wanted]
 
 
 def by_bulletin(heard: Iterable[Heard]) -> Mapping[str, list[Heard]]:

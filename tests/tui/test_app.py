@@ -92,7 +92,7 @@ async def sitting(
     size: tuple[int, int] = (80, 24), translate: Callable[[str], str] = VI, **hub: Any
 ) -> AsyncIterator[Operator]:
     gateway = FakeGateway(hub or dict(answers()))
-    async with LoaApp(gateway, translate).run_test(size=size) as pilot:
+    async with LoaApp(gateway, translate, lambda body: f"signed {body}").run_test(size=size) as pilot:
         await pilot.pause()
         yield Operator(pilot, gateway)
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from inventory.diagnostics import Diagnostic
 from nms.i18n import N_
 from tui.commands.context import session
 
@@ -14,8 +15,14 @@ from tui.commands.context import session
 @click.pass_context
 def tui_verb(ctx: click.Context) -> None:
     from tui.app import LoaApp
+    from tui.signing import sign
+    from tui.views.times import milliseconds
 
     call = session(ctx)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(call.translate(N_("the screens need a terminal; here use: loa status")))
-    LoaApp(call.gateway(), call.translate).run()
+
+    def signer(body: str) -> str | Diagnostic:
+        return sign(call.settings.keys, body, milliseconds(call.now()))
+
+    LoaApp(call.gateway(), call.translate, signer).run()

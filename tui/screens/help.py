@@ -18,6 +18,8 @@ KEYS = (
     ("Enter", N_("open the units below")),
     ("Esc", N_("one step back")),
     ("a", N_("alarms of the unit under the cursor: take on, repair, maintain, silence")),
+    ("e", N_("emergency or drill from a script: Enter leads from field to field and sends")),
+    ("k", N_("correct an emergency, or end it with words")),
     ("p", N_("send a bulletin")),
     ("?", N_("this help")),
     ("q", N_("quit")),

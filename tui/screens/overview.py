@@ -19,6 +19,7 @@ from tui.bindings import translate_bindings
 from tui.messages import News, Silence
 from tui.methods import BulletinRow, Overview
 from tui.views import status
+from tui.views.emergency import alone_line
 from tui.views.times import clock
 from tui.views.words import BULLETIN_STATES, CLASSES, SIGNS, STATES
 from tui.widgets.unit_table import UnitTable
@@ -153,7 +154,8 @@ class OverviewScreen(Screen[None]):
         title = self._translate(N_("Bulletins"))
         if not overview.bulletins:
             return f"{title}\n  {self._translate(N_('no bulletins'))}"
-        return "\n".join([title, *(f"  {self._bulletin(row)}" for row in overview.bulletins[:BULLETINS])])
+        alone = [f"  {SIGNS['degraded']} {alone_line(row, self._translate)}" for row in overview.alone]
+        return "\n".join([title, *alone, *(f"  {self._bulletin(row)}" for row in overview.bulletins[:BULLETINS])])
 
     def _bulletin(self, row: BulletinRow) -> str:
         state = self._translate(BULLETIN_STATES.get(row.state, row.state))

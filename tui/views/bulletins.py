@@ -37,6 +37,7 @@ def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
         "seconds": row.duration / 1000,
         "heard": row.heard,
         "expected": row.expected,
+        "follows": row.follows or None,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nms.i18n import N_, number
 from tui.emergency_methods import CallPreview, LostRow, ScriptRow
-from tui.methods import Report, ReportRow
+from tui.methods import AloneRow, Report, ReportRow
 from tui.views.alarms import unheard_lines
 from tui.views.times import clock, rfc3339
 from tui.views.words import REASONS, RESULTS, STATES
@@ -82,6 +82,11 @@ def _missing(row: ReportRow, translate: Translate) -> str:
     why = translate(REASONS.get(row.reason, row.reason)) if row.reason else translate(RESULTS[row.result])
     call = translate(N_("call {contact}")).format(contact=row.contact) if row.contact else ""
     return " – ".join(part for part in (row.hamlet or row.device, why, call) if part)
+
+
+def alone_line(row: AloneRow, translate: Translate) -> str:
+    message = N_("without a second person: {title} – {person}: {reason}")
+    return f"{clock(row.at)} " + translate(message).format(title=row.title, person=row.person, reason=row.reason)
 
 
 def preview_json(preview: CallPreview) -> dict[str, Any]:
