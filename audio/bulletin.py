@@ -27,6 +27,10 @@ EVERY = 10 * 60_000
 """An emergency's siren, how often its message is said, and the time between rounds (ms)."""
 EMERGENCY_VALIDITY = timedelta(minutes=60)
 VALIDITY = timedelta(days=7)
+BITRATE = 24_000
+"""Of a bulletin's sound, in bit/s."""
+CARRIED_BITRATE = 16_000
+"""Of a sound that travels inside the signed document, which has to stay small: 20 s are 40 kB."""
 MOST_REPEATS = 50
 MOST_BYTES = 64 * 1024
 """Of a bulletin's JSON: a programme holds many bulletins in one frame."""
@@ -67,7 +71,7 @@ class Draft:
 
     ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
     ``authority`` the document or order it rests on (căn cứ). A ``drill`` obeys quiet hours. Validity defaults to
-    60 minutes for emergencies and 7 days otherwise.
+    60 minutes for emergencies and 7 days otherwise. ``trim`` cuts the recording's leading silence.
     """
 
     tier: Tier
@@ -85,6 +89,7 @@ class Draft:
     volume: int = 100
     authority: str = ""
     drill: bool = False
+    trim: bool = False
 
 
 class Sound(Protocol):
@@ -116,6 +121,11 @@ def order_kind(bulletin: Bulletin) -> NowKind | None:
     if bulletin.cls is BulletinClass.EMERGENCY:
         return NowKind.EMERGENCY
     return NowKind.DRILL if bulletin.siren else None
+
+
+def bitrate(draft: Draft) -> int:
+    """What its sound is encoded with, in bit/s: what comes as an order (see ``order_kind``) carries it."""
+    return CARRIED_BITRATE if draft.drill or draft.cls is BulletinClass.EMERGENCY else BITRATE
 
 
 def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Diagnostic, ...]:

@@ -26,6 +26,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     "AUD011": ("an invisible control character ({character}) at position {position}", "type the text anew there"),
     "AUD012": ("the text has {count} characters, more than {most}", "divide it into several bulletins"),
     "AUD013": ("nothing in the text can be spoken", "write it in Latin letters or digits"),
+    "AUD014": (
+        "{file} is clipped: {percent} % of it is cut off at full scale",
+        "record it again with less gain; making the file quieter does not bring back what was cut off",
+    ),
     "ENV020": ("{file} already exists", "nothing is overwritten: name another place, or move it away"),
     "ENV021": (
         "there is no key at {file} that this user may read",

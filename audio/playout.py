@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import asrun, desk, ledger, muting
+from audio import asrun, desk, ledger, muting, retention
 from audio.broker import TOPICS, Broker
-from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
+from audio.bulletin import Draft, State, addressed, audience_of, bitrate, checks, compose
 from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
 from audio.documents import Audience, DeviceState, TrialKind
 from audio.intake import Intake
 from audio.ledger import Actor
 from audio.library import Content, Library
+from audio.measure import Progress, untold
 from audio.muting import Mended, Mute, Silencing
 from audio.publisher import Hub, Publisher
 from audio.receipts import Planned, Report, report
@@ -139,7 +140,9 @@ class Playout:
             self._broker.publish(f"{TOPICS}/policy/{device}", frame, retain=True)
         await self._publisher.republish()
 
-    async def submit(self, person: Person, draft: Draft, *, uid: int = NOBODY) -> Submitted | Refusals:
+    async def submit(
+        self, person: Person, draft: Draft, *, uid: int = NOBODY, progress: Progress = untold
+    ) -> Submitted | Refusals:
         """Make the draft's sound and keep the bulletin for its approver."""
         scene = self._scene()
         if person.id != draft.author:
@@ -147,7 +150,7 @@ class Playout:
         found = checks(scene.network, scene.on, draft, scene.now)
         if found:
             return found
-        content = await self._sound(draft)
+        content = await self._sound(draft, progress)
         if isinstance(content, tuple):
             return content
         scene = self._scene()
@@ -298,10 +301,11 @@ class Playout:
         network, now = self._network(), self._clock()
         return Scene(network, network.on(now.astimezone(TIMEZONE).date()), now)
 
-    async def _sound(self, draft: Draft) -> Content | Refusals:
+    async def _sound(self, draft: Draft, progress: Progress) -> Content | Refusals:
+        rate = bitrate(draft)
         if draft.audio is not None:
-            return await self._library.import_audio(draft.audio)
-        return await self._library.speak(draft.text)
+            return await self._library.import_audio(draft.audio, bitrate=rate, trim=draft.trim, progress=progress)
+        return await self._library.speak(draft.text, bitrate=rate, progress=progress)
 
     async def _decide(self, work: Callable[[Session], Done[Decided] | Refusals]) -> Decided | Refusals:
         """Commit a decision, then publish what it changes: orders first, because somebody waits for them."""
@@ -355,6 +359,7 @@ class Playout:
                 if loop.time() - moved >= PROGRAMMES_EVERY:
                     moved = loop.time()
                     await self._publisher.refresh()
+                    await retention.tidy(self._store, self._library, self._clock())
             except StoreError as error:
                 if error.code in LOST_CLAIM:
                     raise

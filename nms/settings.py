@@ -67,7 +67,9 @@ class Shift:
 class Settings:
     """Everything a process of Loa must be told. Intervals and timeouts in seconds; ``overlay`` replaces the network's
     first octet, ``snmp_trap_port`` 0 takes no traps, ``clock`` moves time (demo and tests only).
-    ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``.
+    ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``,
+    a sound that nobody schedules any more for ``content_days``. ``mp3``: sounds are also made for other vendors'
+    devices.
     """
 
     inventory: Path
@@ -91,6 +93,8 @@ class Settings:
     clock: Shift | None
     language: str
     event_days: int
+    content_days: int
+    mp3: bool
 
     def make_clock(self) -> Clock:
         return system_clock if self.clock is None else shifted_clock(self.clock.start, self.clock.origin)
@@ -185,6 +189,12 @@ def _language(given: Given) -> str:
     return given.text
 
 
+def _switch(given: Given) -> bool:
+    if given.text not in ("true", "false"):
+        raise ValueError
+    return given.text == "true"
+
+
 @dataclass(frozen=True, slots=True)
 class _Option:
     """How one setting is read, what to do about a bad value, and its default given the state folder."""
@@ -205,6 +215,8 @@ _OCTET = N_("give the first octet of an address, 1 to 223")
 _SHIFT = N_("give a time with its zone, @ and Unix seconds: 2024-10-01T16:59:30+07:00@1795000000.0")
 _STORE = N_("give a path, or a database URL without a password: PostgreSQL reads that from ~/.pgpass")
 _DAYS = N_("give a number of days from 30 to 3650")
+_CONTENT_DAYS = N_("give a number of days from 8 to 3650")
+_SWITCH = N_("give true or false")
 _LANGUAGE = N_("give vi or en")
 
 _OPTIONS: Mapping[str, _Option] = {
@@ -228,6 +240,8 @@ _OPTIONS: Mapping[str, _Option] = {
     "overlay": _Option(_integer(1, 223), _OCTET, lambda state: None),
     "clock": _Option(_shift, _SHIFT, lambda state: None),
     "event_days": _Option(_integer(30, 3650), _DAYS, lambda state: 400),
+    "content_days": _Option(_integer(8, 3650), _CONTENT_DAYS, lambda state: 30),
+    "mp3": _Option(_switch, _SWITCH, lambda state: False),
     "language": _Option(_language, _LANGUAGE, lambda state: DEFAULT, code="CFG004", variable="LOA_LANG"),
 }
 

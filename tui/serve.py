@@ -305,7 +305,9 @@ def _add_playout(
 ) -> Library:
     """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, policies) = hub.settings, keys
-    library = Library(settings.state_dir / "content")
+    keep = timedelta(days=settings.content_days)
+    library = Library(settings.state_dir / "content", mp3=settings.mp3, keep=keep)
+    library.sweep()
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
 

@@ -20,6 +20,7 @@ from audio.broker import Broker, Mosquitto
 from audio.bulletin import Draft
 from audio.documents import Ack, Bulletin, BulletinClass, DeviceState, Receipt, Result, decode, encode
 from audio.library import Content, Library
+from audio.measure import Progress, untold
 from audio.playout import Approved, Playout, Submitted
 from audio.receiver.trust import Content as Meaning
 from audio.receiver.trust import Instant, Trust, kind_of
@@ -171,9 +172,9 @@ class SpokenOnce(Library):
         super().__init__(folder)
         self._spoken: dict[str, Content] = {}
 
-    async def speak(self, text: str, *, bitrate: int = 24_000) -> Content | tuple[Diagnostic, ...]:
+    async def speak(self, text: str, *, bitrate: int, progress: Progress = untold) -> Content | tuple[Diagnostic, ...]:
         if text not in self._spoken:
-            content = await super().speak(text, bitrate=bitrate)
+            content = await super().speak(text, bitrate=bitrate, progress=progress)
             if isinstance(content, tuple):
                 return content
             self._spoken[text] = content

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from audio.bulletin import (
+    BITRATE,
+    CARRIED_BITRATE,
     FOLLOWS,
     Draft,
     State,
     addressed,
     audience_of,
+    bitrate,
     checks,
     compose,
     may_approve,
@@ -88,6 +91,13 @@ def test_a_drill_is_never_signed_as_an_emergency() -> None:
     bulletin = composed(draft(drill=True))
     assert bulletin.cls is BulletinClass.PRIORITY
     assert order_kind(bulletin) is NowKind.DRILL
+
+
+def test_what_travels_inside_the_document_is_encoded_smaller() -> None:
+    assert (BITRATE, CARRIED_BITRATE) == (24_000, 16_000)
+    for given in (draft(), draft(cls=BulletinClass.PRIORITY), emergency(), draft(drill=True)):
+        carried = order_kind(composed(given)) is not None
+        assert bitrate(given) == (CARRIED_BITRATE if carried else BITRATE)
 
 
 def test_rounds_of_a_long_emergency_do_not_overlap() -> None:
