@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
 from audio.documents import Audience, Bulletin, BulletinClass, decode
+from audio.measure import Step
 from audio.playout import Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
@@ -27,6 +28,7 @@ from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, moment, sweep_row
+from tui.handing_in import SUBMIT, Making
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
@@ -76,7 +78,6 @@ class HubService:
             (m.EVENTS, self.events),
             (m.BULLETINS, self.bulletins),
             (m.PREVIEW, self.preview),
-            (m.SUBMIT, self.submit),
             (m.BODY, self.body),
             (m.APPROVE, self.approve),
             (m.RETURN, self.give_back),
@@ -89,6 +90,7 @@ class HubService:
         )
         found = {method.name: Handler(method, answer=answer) for method, answer in answers}
         found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
+        found[SUBMIT.name] = Handler(SUBMIT, stream=self.submit)
         alarms = AlarmService(
             self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
         )
@@ -188,12 +190,24 @@ class HubService:
             silenced=await self._unheard(known),
         )
 
-    async def submit(self, caller: Caller, push: m.Push) -> m.Submitted:
+    async def submit(self, caller: Caller, push: m.Push) -> AsyncIterator[Making]:
+        """Who hangs up while the sound is made wants it no more."""
         person = caller.known()
+        news: asyncio.Queue[Step | None] = asyncio.Queue()
         with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
             draft = self._draft(caller, push, audio_file(push, Path(folder)))
-            made = _done(await self._playout.submit(person, draft, uid=caller.uid))
-        return m.Submitted(made.bulletin, made.content.duration_ms, made.content.lufs, made.content.source)
+            submission = self._playout.submit(person, draft, uid=caller.uid, progress=news.put_nowait)
+            work = asyncio.create_task(submission)
+            work.add_done_callback(lambda _: news.put_nowait(None))
+            try:
+                while (step := await news.get()) is not None:
+                    yield Making(str(step.stage), step.done, step.total)
+            finally:
+                work.cancel()
+                await asyncio.wait([work])
+        made = _done(work.result())
+        sound = made.content
+        yield Making(made=m.Submitted(made.bulletin, sound.duration_ms, sound.lufs, sound.source, sound.cut_ms))
 
     async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
         data = _done(await self._playout.body(params.bulletin))
@@ -328,6 +342,7 @@ class HubService:
             repeats=push.repeats,
             volume=push.volume,
             authority=push.authority,
+            trim=push.trim,
         )
 
 
