@@ -71,7 +71,8 @@ class Draft:
 
     ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
     ``authority`` the document or order it rests on (căn cứ). A ``drill`` obeys quiet hours. Validity defaults to
-    60 minutes for emergencies and 7 days otherwise. ``script``: the pre-approved one whose words these are.
+    60 minutes for emergencies and 7 days otherwise. ``script``: the pre-approved one whose words these are. ``trim``
+    cuts the recording's leading silence.
     """
 
     tier: Tier
@@ -90,6 +91,7 @@ class Draft:
     authority: str = ""
     drill: bool = False
     script: str = ""
+    trim: bool = False
 
     @property
     def loud(self) -> bool:

@@ -24,6 +24,7 @@ from audio.ledger import Actor
 from audio.library import Content, Library
 from audio.refusals import refuse
 from audio.scripts import After
+from audio.sounds import CARRIED, lean
 from inventory.check_scripts import SPOKEN
 from inventory.diagnostics import Severity
 from inventory.model import TIMEZONE, Network, Person, Script, ScriptClass, Tier, Unit, UnitId, Wording
@@ -32,8 +33,6 @@ from nms.store import BulletinRow, EventRow, Store, to_milliseconds
 
 log = logging.getLogger("loa.emergency")
 
-BITRATE = 16_000
-"""bit/s: every language of an alarm travels inside one signed document."""
 LOOK_SECONDS = 60.0
 SHOWN = timedelta(days=1)
 """How long everyone is told that an emergency went out without a second person."""
@@ -237,19 +236,17 @@ class Emergencies:
         return found
 
     async def _spoken(self, text: str) -> Content | Refusals:
-        """A short sentence may not come out at its loudness at few bits: an alarm does not fail for that."""
-        found = await self._library.speak(text, bitrate=BITRATE)
-        return await self._library.speak(text) if isinstance(found, tuple) else found
+        return await lean(lambda bitrate: self._library.speak(text, bitrate=bitrate))
 
     async def _recorded(self, file: str) -> Content | Refusals:
         path = self._recordings / file
         try:
             stat = path.stat()
         except OSError:
-            return await self._library.import_audio(path, bitrate=BITRATE)
+            return await self._library.import_audio(path, bitrate=CARRIED)
         known = (file, stat.st_mtime_ns, stat.st_size)
         if known not in self._imported:
-            content = await self._library.import_audio(path, bitrate=BITRATE)
+            content = await lean(lambda bitrate: self._library.import_audio(path, bitrate=bitrate))
             if isinstance(content, tuple):
                 return content
             self._imported[known] = content

@@ -31,6 +31,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     "AUD016": ("left out, because there is no word for it: {names}", "write in words what it means"),
     "AUD017": ("no such date or time, read as mere numbers: {names}", "check the day, the month and the hour"),
     "AUD018": ("the voice file {file} is not there", "name the voice's .onnx file, with its .onnx.json beside it"),
+    "AUD019": (
+        "{file} is clipped: {percent} % of it is cut off at full scale",
+        "record it again with less gain; making the file quieter does not bring back what was cut off",
+    ),
     "ENV020": ("{file} already exists", "nothing is overwritten: name another place, or move it away"),
     "ENV021": (
         "there is no key at {file} that this user may read",

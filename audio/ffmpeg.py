@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ TAIL = 256 * 1024
 NOT_FOUND = 127
 FORMATS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,w64,wav"
 """Formats that carry sound and name no other file: playlists could make ffmpeg fetch what the sender chooses."""
+
+TIME = re.compile(rb"^out_time_us=(\d+)\n", re.MULTILINE)
+"""What ``-progress`` writes to stdout about twice a second: microseconds of sound that came out so far."""
+Heard = Callable[[float], None]
+"""Is told the seconds of sound that came out so far, while the program runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +56,43 @@ def source(path: Path, **options: Any) -> Any:
     return ffmpeg.input(f"file:{path.absolute()}", format_whitelist=FORMATS, protocol_whitelist="file", **options)
 
 
-def command(output: Any, *, level: str = "info") -> list[str]:
-    """The argument list of a graph's output node; its outputs are overwritten."""
+def command(*outputs: Any, level: str = "info") -> list[str]:
+    """The argument list of a graph's output nodes, all fed by one decode; its outputs are overwritten."""
     options = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", f"level+{level}", "-y"]
-    program, *rest = ffmpeg.compile(output)
+    program, *rest = ffmpeg.compile(list(outputs))
     return [program, *options, *rest]
 
 
 def probe_command(path: Path) -> list[str]:
-    """ffprobe's view of a file as JSON on stdout, under the same limits as ``source``."""
+    """The kinds and lengths that ffprobe sees in a file, as JSON on stdout, under the same limits as ``source``.
+
+    Nothing else is asked for: tags may be longer than what is kept of an answer.
+    """
     limits = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file"]
-    wanted = ["-show_streams", "-show_format", "-of", "json"]
+    wanted = ["-show_entries", "stream=codec_type,duration:format=duration", "-of", "json"]
     return ["ffprobe", "-hide_banner", "-loglevel", "level+warning", *limits, *wanted, f"file:{path.absolute()}"]
 
 
-async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Done:  # noqa: ASYNC109
-    """The program's end, after at most ``timeout`` seconds; ``returncode`` 127 when there is no such program."""
+async def run(
+    arguments: Sequence[str],
+    *,
+    timeout: float,  # noqa: ASYNC109
+    stdin: bytes = b"",
+    heard: Heard | None = None,
+) -> Done:
+    """The program's end, after at most ``timeout`` seconds; ``returncode`` 127 when there is no such program.
+
+    ``heard`` follows an ffmpeg that was given ``-progress pipe:1``.
+    """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        process = await _start(arguments, asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL)
     except OSError as error:
         return Done(NOT_FOUND, "", f"{arguments[0]}: {error.strerror}")
     assert process.stdout is not None
     assert process.stderr is not None
     try:
         async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
-            out, tail = group.create_task(_tail(process.stdout)), group.create_task(_tail(process.stderr))
+            out, tail = group.create_task(_tail(process.stdout, heard)), group.create_task(_tail(process.stderr))
             group.create_task(_feed(process, stdin))
             code = await process.wait()
     except TimeoutError:
@@ -88,6 +100,28 @@ async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -
     finally:
         await _end(process)
     return Done(code, out.result().decode(errors="replace"), tail.result().decode(errors="replace"))
+
+
+async def _start(arguments: Sequence[str], stdin: int) -> asyncio.subprocess.Process:
+    """The program in a process group of its own. Raises OSError.
+
+    A start that is cancelled is finished first: asyncio would kill the leader only, and wait for its children's pipes.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +141,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def stream(arguments: Sequence[str]) -> AsyncIterator[Running]:
     """The running program; it is killed on leaving. Raises OSError when there is no such program."""
-    process = await asyncio.create_subprocess_exec(
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _start(arguments, asyncio.subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stderr is not None
     tail = asyncio.create_task(_tail(process.stderr))
@@ -132,10 +160,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _tail(stream: asyncio.StreamReader) -> bytes:
+async def _tail(stream: asyncio.StreamReader, heard: Heard | None = None) -> bytes:
     kept = b""
     while chunk := await stream.read(TAIL):
         kept = (kept + chunk)[-TAIL:]
+        if heard is not None and (times := TIME.findall(kept)):
+            heard(int(times[-1]) / 1e6)
     return kept
 
 

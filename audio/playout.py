@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import asrun, desk, ledger, muting, relays
+from audio import asrun, desk, ledger, muting, relays, retention
 from audio.broker import TOPICS, Broker
 from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
 from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
@@ -25,11 +25,13 @@ from audio.documents import Audience, DeviceState, TrialKind
 from audio.intake import Intake
 from audio.ledger import Actor
 from audio.library import Content, Library
+from audio.measure import Progress, untold
 from audio.muting import Mended, Mute, Silencing
 from audio.publisher import Hub, Publisher
 from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
 from audio.relays import Relays
+from audio.sounds import sound_of
 from audio.trials import Trials, Tried
 from inventory.lines import Relay
 from inventory.model import TIMEZONE, Network, Person
@@ -147,7 +149,9 @@ class Playout:
             self._broker.publish(f"{TOPICS}/policy/{device}", frame, retain=True)
         await self._publisher.republish()
 
-    async def submit(self, person: Person, draft: Draft, *, uid: int = NOBODY) -> Submitted | Refusals:
+    async def submit(
+        self, person: Person, draft: Draft, *, uid: int = NOBODY, progress: Progress = untold
+    ) -> Submitted | Refusals:
         """Make the draft's sound and keep the bulletin for its approver."""
         scene = self._scene()
         if person.id != draft.author:
@@ -155,7 +159,7 @@ class Playout:
         found = checks(scene.network, scene.on, draft, scene.now)
         if found:
             return found
-        content = await sound_of(self._library, draft)
+        content = await sound_of(self._library, draft, progress)
         if isinstance(content, tuple):
             return content
         scene = self._scene()
@@ -397,6 +401,7 @@ class Playout:
                     moved = loop.time()
                     await self._note_relays()
                     await self._publisher.refresh()
+                    await retention.tidy(self._store, self._library, self._clock())
             except StoreError as error:
                 if error.code in LOST_CLAIM:
                     raise
@@ -424,13 +429,6 @@ class Playout:
         await self._store.write(
             lambda s: journal.append(s, now, EventKind.SELF_BROKER, "broker", to="connected", data=data)
         )
-
-
-async def sound_of(library: Library, draft: Draft) -> Content | Refusals:
-    """The draft's sound, in that library: its recording, or its text with the chime before it, unless a siren is."""
-    if draft.audio is not None:
-        return await library.import_audio(draft.audio)
-    return await library.speak(draft.text, chimed=not draft.loud)
 
 
 def _meant(scene: Scene, selection: str) -> Audience | Refusals:

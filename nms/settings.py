@@ -67,7 +67,9 @@ class Shift:
 class Settings:
     """Everything a process of Loa must be told. Intervals and timeouts in seconds; ``overlay`` replaces the network's
     first octet, ``snmp_trap_port`` 0 takes no traps, ``clock`` moves time (demo and tests only).
-    ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``.
+    ``vault_password_file`` unlocks the inventory's secrets. What is over is kept for ``event_days``,
+    a sound that nobody schedules any more for ``content_days``. ``mp3``: sounds are also made for other vendors'
+    devices.
     Texts are spoken by espeak-ng with ``speech_accent``, or by the Piper voice in the file ``speech_model``, with
     ``speech_speed`` words a minute.
     """
@@ -96,6 +98,8 @@ class Settings:
     speech_accent: str
     speech_speed: int
     speech_model: Path | None
+    content_days: int
+    mp3: bool
 
     def make_clock(self) -> Clock:
         return system_clock if self.clock is None else shifted_clock(self.clock.start, self.clock.origin)
@@ -193,6 +197,12 @@ def _one_of(*known: str) -> Callable[[Given], str]:
     return parse
 
 
+def _switch(given: Given) -> bool:
+    if given.text not in ("true", "false"):
+        raise ValueError
+    return given.text == "true"
+
+
 @dataclass(frozen=True, slots=True)
 class _Option:
     """How one setting is read, what to do about a bad value, and its default given the state folder."""
@@ -215,6 +225,8 @@ _STORE = N_("give a path, or a database URL without a password: PostgreSQL reads
 _DAYS = N_("give a number of days from 30 to 3650")
 _ACCENT = N_("give north, central or south")
 _SPEED = N_("give words a minute, 100 to 250")
+_CONTENT_DAYS = N_("give a number of days from 8 to 3650")
+_SWITCH = N_("give true or false")
 _LANGUAGE = N_("give vi or en")
 
 _OPTIONS: Mapping[str, _Option] = {
@@ -241,6 +253,8 @@ _OPTIONS: Mapping[str, _Option] = {
     "speech_accent": _Option(_one_of("north", "central", "south"), _ACCENT, lambda state: "north"),
     "speech_speed": _Option(_integer(100, 250), _SPEED, lambda state: 175),
     "speech_model": _Option(_path, _PATH, lambda state: None),
+    "content_days": _Option(_integer(8, 3650), _CONTENT_DAYS, lambda state: 30),
+    "mp3": _Option(_switch, _SWITCH, lambda state: False),
     "language": _Option(_one_of(*LANGUAGES), _LANGUAGE, lambda state: DEFAULT, code="CFG004", variable="LOA_LANG"),
 }
 

@@ -67,6 +67,7 @@ def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None)
         repeats=push.repeats,
         volume=push.volume,
         authority=push.authority,
+        trim=push.trim,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -29,7 +29,7 @@ class Gateway(Protocol):
 
     def ask(self, method: Method[P, R], params: P) -> Coroutine[Any, Any, R]: ...
 
-    def watch(self, method: Method[P, R], params: P) -> AsyncIterator[R]: ...
+    def watch(self, method: Method[P, R], params: P) -> AsyncGenerator[R, None]: ...
 
 
 class SocketGateway:

@@ -209,7 +209,7 @@ class EventRows:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A bulletin as its author hands it in: ``text`` to be spoken, or ``audio`` (a file's bytes, base64)."""
+    """A bulletin: ``text`` to be spoken, or ``audio`` (a file's bytes, base64; ``trim``: without leading silence)."""
 
     origin: str
     cls: str
@@ -224,6 +224,7 @@ class Push:
     repeats: int = 1
     volume: int = 100
     authority: str = ""
+    trim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +265,14 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
+    """``duration`` and ``cut``, what was trimmed at the beginning, in ms."""
+
     bulletin: str
     duration: int
     loudness: float
     voice: str
     warnings: tuple[Problem, ...] = ()
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,7 +414,6 @@ DEVICES = Method("devices", Select, DeviceRows)
 EVENTS = Method("events", Since, EventRows)
 BULLETINS = Method("bulletins", Nothing, BulletinRows)
 PREVIEW = Method("preview", Push, Preview)
-SUBMIT = Method("submit", Push, Submitted)
 BODY = Method("body", BulletinId, Body)
 APPROVE = Method("approve", Approve, Approved)
 RETURN = Method("return", Return, Nothing)

@@ -314,7 +314,9 @@ def _add_playout(
     """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, policies) = hub.settings, keys
     voice = Voice(Accent(settings.speech_accent), settings.speech_speed, settings.speech_model)
-    library = Library(settings.state_dir / "content", voice)
+    keep = timedelta(days=settings.content_days)
+    library = Library(settings.state_dir / "content", voice, mp3=settings.mp3, keep=keep)
+    library.sweep()
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from audio import bulletin as rules
 from audio.documents import Audience, Bulletin, ContentKind, decode
 from audio.emergency import Emergencies, without_second_person
+from audio.measure import Step
 from audio.playout import Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
@@ -31,6 +32,7 @@ from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded
 from tui.asrun_service import AsRunService
 from tui.emergency_service import EmergencyService
 from tui.grid_service import GridService
+from tui.handing_in import SUBMIT, Making
 from tui.hub import Caller, Handler, refuse
 from tui.overview import UNKNOWN, Places, device_row, unit_rows
 from tui.site_service import SiteService
@@ -83,7 +85,6 @@ class HubService:
             (m.EVENTS, self.events),
             (m.BULLETINS, self.bulletins),
             (m.PREVIEW, self.preview),
-            (m.SUBMIT, self.submit),
             (m.BODY, self.body),
             (m.APPROVE, self.approve),
             (m.RETURN, self.give_back),
@@ -96,6 +97,7 @@ class HubService:
         )
         found = {method.name: Handler(method, answer=answer) for method, answer in answers}
         found[m.WATCH.name] = Handler(m.WATCH, stream=self.watch)
+        found[SUBMIT.name] = Handler(SUBMIT, stream=self.submit)
         alarms = AlarmService(
             self._where, self._clock, lambda: self._monitor.latest, self._playing, self._store, self._playout
         )
@@ -203,13 +205,25 @@ class HubService:
             warnings=warnings,
         )
 
-    async def submit(self, caller: Caller, push: m.Push) -> m.Submitted:
+    async def submit(self, caller: Caller, push: m.Push) -> AsyncIterator[Making]:
+        """Who hangs up while the sound is made wants it no more."""
         person = caller.known()
+        news: asyncio.Queue[Step | None] = asyncio.Queue()
         with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
             draft = draft_of(self._network(), caller, push, audio_file(push, Path(folder)))
-            made = _done(await self._playout.submit(person, draft, uid=caller.uid))
-        content, (_, warnings) = made.content, spoken(push.text)
-        return m.Submitted(made.bulletin, content.duration_ms, content.lufs, content.source, warnings)
+            submission = self._playout.submit(person, draft, uid=caller.uid, progress=news.put_nowait)
+            work = asyncio.create_task(submission)
+            work.add_done_callback(lambda _: news.put_nowait(None))
+            try:
+                while (step := await news.get()) is not None:
+                    yield Making(str(step.stage), step.done, step.total)
+            finally:
+                work.cancel()
+                await asyncio.wait([work])
+        made = _done(work.result())
+        sound, (_, warnings) = made.content, spoken(push.text)
+        told = m.Submitted(made.bulletin, sound.duration_ms, sound.lufs, sound.source, warnings, sound.cut_ms)
+        yield Making(made=told)
 
     async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
         data = _done(await self._playout.body(params.bulletin))

@@ -11,8 +11,8 @@ from pathlib import Path
 from audio import bulletin as rules
 from audio import speech
 from audio.library import Library
-from audio.playout import sound_of
 from audio.saying import Said
+from audio.sounds import sound_of
 from inventory.model import TIMEZONE, Network
 from tui import methods as m
 from tui.answers import audio_file, draft_of

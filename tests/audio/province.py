@@ -20,6 +20,7 @@ from audio.broker import Broker, Mosquitto
 from audio.bulletin import Draft
 from audio.documents import Ack, Bulletin, BulletinClass, DeviceState, Receipt, Result, decode, encode
 from audio.library import Content, Library
+from audio.measure import Progress, untold
 from audio.playout import Approved, Playout, Submitted
 from audio.receiver.trust import Content as Meaning
 from audio.receiver.trust import Instant, Trust, kind_of
@@ -172,10 +173,10 @@ class SpokenOnce(Library):
         self._spoken: dict[tuple[str, bool], Content] = {}
 
     async def speak(
-        self, text: str, *, chimed: bool = False, bitrate: int = 24_000
+        self, text: str, *, bitrate: int, chimed: bool = False, progress: Progress = untold
     ) -> Content | tuple[Diagnostic, ...]:
         if (text, chimed) not in self._spoken:
-            content = await super().speak(text, chimed=chimed, bitrate=bitrate)
+            content = await super().speak(text, bitrate=bitrate, chimed=chimed, progress=progress)
             if isinstance(content, tuple):
                 return content
             self._spoken[text, chimed] = content

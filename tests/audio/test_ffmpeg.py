@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import ffmpeg as graphs
 import pytest
@@ -79,6 +80,27 @@ async def test_who_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     assert await ended(started)
 
 
+async def test_who_is_cancelled_while_the_program_starts_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may be well under way before its start has come back."""
+    pids, start = tmp_path / "pids", asyncio.create_subprocess_exec
+
+    async def slow(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*arguments, **options)
+        await written(pids)
+        await asyncio.sleep(0.2)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+    run = asyncio.create_task(ffmpeg.run(family(pids), timeout=600))
+    started = await written(pids)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await ended(started)
+
+
 async def test_a_missing_program_is_a_result() -> None:
     done = await ffmpeg.run(["loa-no-such-program"], timeout=5)
     assert done.returncode == ffmpeg.NOT_FOUND
@@ -126,3 +148,14 @@ async def test_a_program_that_is_read_piece_by_piece_says_why_it_ended() -> None
     async with ffmpeg.stream(["sh", "-c", "echo out; echo why >&2; exit 3"]) as running:
         assert await running.stdout.read() == b"out\n"
         assert await running.end() == "why"
+
+
+async def test_a_long_job_says_how_far_it_is(tmp_path: Path) -> None:
+    tone = graphs.input("sine=frequency=440:duration=600", format="lavfi")
+    outputs = [tone.output(f"file:{tmp_path / name}", progress="pipe:1") for name in ("a.flac", "b.flac")]
+    told: list[float] = []
+    done = await ffmpeg.run(ffmpeg.command(*outputs), timeout=300, heard=told.append)
+    assert done.ok
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(600, abs=0.1)
+    assert names(tmp_path) == ["a.flac", "b.flac"]

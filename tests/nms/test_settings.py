@@ -75,6 +75,16 @@ def test_defaults_need_no_file_and_point_at_the_sample(machine: Machine) -> None
     assert set(loaded.origins) == {field.name for field in fields(Settings)}
 
 
+def test_what_the_sound_library_is_told(machine: Machine) -> None:
+    assert (machine.loaded().settings.content_days, machine.loaded().settings.mp3) == (30, False)
+    machine.write(machine.system, "content_days: 90\nmp3: true\n")
+    got = machine.loaded(LOA_CONTENT_DAYS="8").settings
+    assert (got.content_days, got.mp3) == (8, True)
+    assert machine.loaded(LOA_MP3="false").settings.mp3 is False
+    found = machine.refused({}, LOA_CONTENT_DAYS="7", LOA_MP3="yes")
+    assert [d.code for d in found] == ["CFG002", "CFG002"]
+
+
 def test_root_keeps_state_where_the_system_does(machine: Machine) -> None:
     assert machine.loaded(uid=0).settings.state_dir == Path("/var/lib/loa")
     assert machine.loaded(XDG_STATE_HOME="/srv/state").settings.state_dir == Path("/srv/state/loa")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tui.gateway import HubError
+from tui.handing_in import SUBMIT, Making
 from tui.methods import (
     PREVIEW,
-    SUBMIT,
     WATCH,
     BulletinRow,
     CauseRow,
@@ -82,7 +82,9 @@ def overview(**changed: Any) -> Overview:
 
 @dataclass
 class FakeGateway:
-    """Answers ``ask`` from ``answers`` (a value or a HubError by method name); ``tell`` feeds every ``watch``."""
+    """Answers ``ask`` from ``answers`` (a value or a HubError by method name), and so what is handed in; ``tell`` feeds
+    every other ``watch``.
+    """
 
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
@@ -95,7 +97,11 @@ class FakeGateway:
             raise answer
         return answer(params) if callable(answer) else answer
 
-    async def watch(self, method: Method[Any, Any], params: Any) -> AsyncIterator[Any]:
+    async def watch(self, method: Method[Any, Any], params: Any) -> AsyncGenerator[Any, None]:
+        if method is SUBMIT:
+            yield Making("encode", 2.0, 12.5)
+            yield Making(made=await self.ask(method, params))
+            return
         assert method is WATCH
         while True:
             news = await self._news.get()

@@ -18,7 +18,8 @@ from nms.i18n import translator
 from tests.tui.gateway_fake import CAUSES, SILENT, UNITS, FakeGateway, answers, bulletin, overview, unit
 from tui.app import LoaApp
 from tui.gateway import HubError
-from tui.methods import PREVIEW, SUBMIT, Overview, Problem, Push
+from tui.handing_in import SUBMIT
+from tui.methods import PREVIEW, Overview, Problem, Push
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.push import PushScreen

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -20,6 +20,8 @@ from tests.tui.gateway_fake import NOW, SILENT, bulletin, overview, unit
 from tests.tui.loa_command import Answer, Shell, program
 from tui import emergency_methods as e
 from tui import methods as m
+from tui.commands import bulletins as verbs
+from tui.handing_in import SUBMIT, Making
 from tui.hub import Caller, Handler, HubSocket, Refusal
 from tui.sound_methods import SOUND, Sound
 
@@ -49,7 +51,19 @@ class Answers:
     def handlers(self) -> dict[str, Handler]:
         known = (*vars(m).values(), *vars(e).values(), SOUND)
         every = [value for value in known if isinstance(value, m.Method) and not value.stream]
-        return {method.name: self._handler(method) for method in every}
+        submit = Handler(SUBMIT, stream=self._submit)
+        return {method.name: self._handler(method) for method in every} | {SUBMIT.name: submit}
+
+    async def _submit(self, _: Caller, push: m.Push) -> AsyncIterator[Making]:
+        self.asked.append((SUBMIT.name, push))
+        found = self.by_method[SUBMIT.name]
+        if isinstance(found, m.Problem):
+            raise Refusal(found)
+        for done in range(0, 121, 3):
+            yield Making("measure", done)
+        for done in range(0, 601, 3):
+            yield Making("encode", done, 600)
+        yield Making(made=found)
 
     def _handler(self, method: m.Method[Any, Any]) -> Handler:
         async def answer(caller: Caller, params: Any) -> Any:
@@ -175,7 +189,7 @@ def test_push_hands_in_what_was_said(hub: Hub) -> None:
         *("--until", "2024-10-01T18:00"),
     )
     assert (answer.code, answer.out) == (0, "b7\n"), "a script reads the id from stdout"
-    assert "waiting for approval" in answer.err
+    assert answer.err == "12.5 s at -16.0 LUFS (espeak-ng vi), waiting for approval\n", "no progress of what is quick"
     pushed = m.Push(
         "23557",
         "priority",
@@ -200,6 +214,34 @@ def test_push_sends_a_recording_by_its_bytes(hub: Hub, tmp_path: Path) -> None:
     ((_, push),) = hub.answers.asked
     assert base64.b64decode(push.audio) == bytes(range(256))
     assert push.audio_name == "lũ.mp3"
+    assert not push.trim
+
+
+def test_push_says_how_far_a_long_recording_is_and_what_was_cut(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "QUIET_SECONDS", 0.0)
+    hub.answers.by_method["submit"] = m.Submitted("b7", 597_000, -16.0, "a.wav", cut=2_950)
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    arguments = ("push", "--origin", "64", "--title", "t", "--audio", str(tmp_path / "a.wav"), "--trim")
+    answer = hub.loa(*arguments)
+    ((_, push),) = hub.answers.asked
+    assert (push.trim, answer.out) == (True, "b7\n")
+    lines = answer.err.splitlines()
+    assert lines[:3] == [f"measuring the sound: {done} s" for done in (0, 60, 120)]
+    assert lines[3:14] == [f"encoding it: {done} of 600 s" for done in range(0, 601, 60)]
+    assert lines[14:] == [
+        "3.0 s of silence cut from the beginning",
+        "597.0 s at -16.0 LUFS (a.wav), waiting for approval",
+    ]
+    assert hub.loa(*arguments, "--json").json()["cut"] == 2.95
+
+
+def test_push_that_is_refused_ends_with_one(hub: Hub) -> None:
+    hub.answers.by_method["submit"] = m.Problem("AUD006", "{file} is silent", "check", {"file": "a.wav"}, "a.wav")
+    answer = hub.loa("push", "--origin", "64", "--title", "t", "--text", "a")
+    assert (answer.code, answer.out) == (1, "")
+    assert "error[AUD006]: a.wav is silent" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -207,6 +249,7 @@ def test_push_sends_a_recording_by_its_bytes(hub: Hub, tmp_path: Path) -> None:
     [
         "",
         "--text a --audio b",
+        "--text a --trim",
         "--audio nowhere.mp3",
         "--text a --class loud",
         "--text a --repeats 0",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sys
 from pathlib import Path
+from time import monotonic
 
 import click
 
@@ -21,6 +23,8 @@ from tui.commands.context import (
     session,
     show_problems,
 )
+from tui.gateway import HubError
+from tui.handing_in import Making, hand_in, making_line
 from tui.methods import (
     APPROVE,
     BODY,
@@ -30,7 +34,6 @@ from tui.methods import (
     RESUME,
     RETURN,
     STOP,
-    SUBMIT,
     Approve,
     Body,
     BulletinId,
@@ -41,12 +44,18 @@ from tui.methods import (
     Return,
     Silenced,
     Stop,
+    Submitted,
 )
 from tui.signing import sign
 from tui.sound_methods import SOUND
 from tui.views import alarms, bulletins
 from tui.views.times import milliseconds, rfc3339, shown
 from tui.views.words import CLASSES
+
+QUIET_SECONDS = 1.0
+"""What is done sooner than that needs no progress."""
+SECONDS_A_LINE = 600
+"""A tenth of this is a line of progress where the length is not known: every minute of sound."""
 
 
 @click.command("push", help=N_("Send a bulletin for approval."))
@@ -62,6 +71,7 @@ from tui.views.words import CLASSES
 @click.option("--title", required=True, help=N_("its name in lists; it is not spoken"))
 @click.option("--text", help=N_("text to be spoken"))
 @click.option("--audio", metavar=N_("FILE"), help=N_("a recording: anything ffmpeg reads"))
+@click.option("--trim", is_flag=True, help=N_("cut the silence before the recording's first sound"))
 @click.option(
     "--to", "audience", default="", metavar=N_("SELECTION"), help=N_("who hears it; the unit's whole area by default")
 )
@@ -87,6 +97,7 @@ def push_verb(
     title: str,
     text: str | None,
     audio: str | None,
+    trim: bool,
     audience: str,
     play_now: bool,
     repeats: int,
@@ -102,6 +113,8 @@ def push_verb(
         raise click.UsageError(call.translate(N_("--sound goes with --preview")))
     if (text is None) == (audio is None):
         raise click.UsageError(call.translate(N_("give either --text or --audio")))
+    if trim and audio is None:
+        raise click.UsageError(call.translate(N_("--trim is for recordings")))
     recording = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
     push = Push(
         origin=origin,
@@ -116,21 +129,67 @@ def push_verb(
         repeats=repeats,
         volume=volume,
         authority=authority,
+        trim=trim,
     )
     if preview:
         _preview(call, call.ask(PREVIEW, push), as_json)
         if sound is not None:
             _listen(call, push, Path(sound))
         return
-    made = call.ask(SUBMIT, push)
+    _made(call, _handed_in(call, push), as_json)
+
+
+def _made(call: Session, made: Submitted, as_json: bool) -> None:
     show_problems(made.warnings, call.translate, Severity.WARNING)
     if as_json:
-        emit_json({"bulletin": made.bulletin, "seconds": made.duration / 1000, "lufs": made.loudness})
+        length, cut = made.duration / 1000, made.cut / 1000
+        emit_json({"bulletin": made.bulletin, "seconds": length, "cut": cut, "lufs": made.loudness})
         return
     click.echo(made.bulletin)
+    if made.cut:
+        message = call.translate(N_("{seconds} s of silence cut from the beginning"))
+        click.echo(message.format(seconds=decimal(made.cut / 1000)), err=True)
     seconds, loudness = decimal(made.duration / 1000), decimal(made.loudness)
     message = call.translate(N_("{seconds} s at {loudness} LUFS ({voice}), waiting for approval"))
     click.echo(message.format(seconds=seconds, loudness=loudness, voice=made.voice), err=True)
+
+
+def _handed_in(call: Session, push: Push) -> Submitted:
+    """The bulletin, with progress on stderr when it takes long; ends with 1 and the hub's reasons if there is none."""
+    progress = _Progress(call)
+    try:
+        return asyncio.run(hand_in(call.gateway(), push, progress.show))
+    except HubError as error:
+        show_problems(error.problems, call.translate)
+        raise click.exceptions.Exit(FAILED) from None
+    finally:
+        progress.end()
+
+
+class _Progress:
+    """How far the sound is, after the first second: one line that is written over on a terminal, else a line for every
+    tenth of a stage.
+    """
+
+    def __init__(self, call: Session) -> None:
+        self._call = call
+        self._terminal = sys.stderr.isatty()
+        self._began = monotonic()
+        self._last = ("", -1)
+        self._open = False
+
+    def show(self, making: Making) -> None:
+        tenth = making.stage, int(making.done * 10 // (making.total or SECONDS_A_LINE))
+        if monotonic() - self._began < QUIET_SECONDS or (not self._terminal and tenth == self._last):
+            return
+        self._last = tenth
+        line = making_line(making, self._call.translate)
+        click.echo(f"\r\x1b[K{line}" if self._terminal else line, err=True, nl=not self._terminal)
+        self._open = self._terminal
+
+    def end(self) -> None:
+        if self._open:
+            click.echo(err=True)
 
 
 def _preview(call: Session, preview: Preview, as_json: bool) -> None:

@@ -17,7 +17,8 @@ from inventory.select import fold
 from nms.i18n import N_, decimal
 from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
-from tui.methods import PREVIEW, SUBMIT, Preview, Problem, Push
+from tui.handing_in import Making, hand_in, making_line
+from tui.methods import PREVIEW, Preview, Problem, Push
 from tui.views.alarms import unheard_lines
 from tui.views.words import CLASSES
 
@@ -119,7 +120,7 @@ class PushScreen(Screen[None]):
         button = self.query_one("#submit", Button)
         button.disabled = True
         try:
-            made = await self._gateway.ask(SUBMIT, push)
+            made = await hand_in(self._gateway, push, self._making)
         except HubError as error:
             self._say(self._problems(error.problems))
         else:
@@ -129,6 +130,9 @@ class PushScreen(Screen[None]):
             self.app.pop_screen()
         finally:
             button.disabled = False
+
+    def _making(self, making: Making) -> None:
+        self._say(making_line(making, self._translate))
 
     def _push(self) -> Push:
         return Push(
