@@ -100,12 +100,12 @@ async def test_who_hands_in_hears_how_far_it_is_and_then_what_was_made(tmp_path:
 
 
 async def test_a_refusal_comes_instead(tmp_path: Path) -> None:
-    maker = Maker(refused=(fault("AUD014", "/hub/a.wav", file="a.wav", percent=21),))
+    maker = Maker(refused=(fault("AUD019", "/hub/a.wav", file="a.wav", percent=21),))
     maker.ready.set()
     async with asyncio.timeout(60), serving(maker, tmp_path) as gateway:
         with pytest.raises(HubError) as refused:
             await hand_in(gateway, PUSH, lambda _: None)
-    assert [p.code for p in refused.value.problems] == ["AUD014"]
+    assert [p.code for p in refused.value.problems] == ["AUD019"]
 
 
 async def test_who_hangs_up_while_the_sound_is_made_has_not_handed_it_in(tmp_path: Path) -> None:
