@@ -304,7 +304,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
-    """What the hub sets on one device; ``trial`` None: nothing is to be tried."""
+    """What the hub sets on one device; ``trial`` None: it only wants to hear the device's state now."""
 
     trial: Trial | None = None
 

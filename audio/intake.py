@@ -49,6 +49,8 @@ class Intake:
         self._connection = connection
         self._queue: asyncio.Queue[Receipt] = asyncio.Queue()
         self._spoke: dict[str, int] = {}
+        self.spoke_at: dict[str, datetime] = {}
+        """When each device's newest state came."""
         self.states: dict[str, DeviceState] = {}
         self.dropped: Counter[str] = Counter()
         self.came_online = False
@@ -117,6 +119,7 @@ class Intake:
         self.came_online |= state.online and (before is None or not before.online)
         self.states[device] = state
         self._spoke[device] = self._connection()
+        self.spoke_at[device] = self._clock()
 
     def words(self) -> dict[str, DeviceState]:
         """Every device's state; one that has not spoken over the present connection counts as offline."""

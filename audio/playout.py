@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -293,6 +293,15 @@ class Playout:
         offline. None while there is no connection to the broker.
         """
         return self._intake.words() if self._broker.connected else None
+
+    async def sessions(self) -> Mapping[str, tuple[str, datetime]]:
+        """The devices whose session is up: the version that each says it runs, and when it spoke last."""
+        words, at = await self.words() or {}, self._intake.spoke_at
+        return {device: (state.version, at[device]) for device, state in words.items() if state.online}
+
+    async def ask(self, devices: Collection[str]) -> None:
+        """Have these devices speak now."""
+        await self._publisher.ask(devices)
 
     def _scene(self) -> Scene:
         network, now = self._network(), self._clock()

@@ -107,6 +107,13 @@ class Publisher:
         numbers = await self._numbers([topic], now)
         self._publish(topic, numbers, encode(DeviceSettings(trial)), now, trial.until, retain=True)
 
+    async def ask(self, devices: Iterable[str]) -> None:
+        """Have these devices tell their state now."""
+        topics, now = [settings_topic(device) for device in devices], self._clock()
+        numbers = await self._numbers(topics, now)
+        for topic in topics:
+            self._publish(topic, numbers, encode(DeviceSettings()), now, to_milliseconds(now + WORD), retain=False)
+
     def tried(self, device: str) -> None:
         """Nothing is asked of the device any more: the broker keeps no document for it."""
         self._broker.publish(settings_topic(device), b"", retain=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -217,29 +217,43 @@ class ApplyService:
             await self._deployer.examine(number, await self._jobs(desired, parts), deployment.outcomes)
 
     async def _bring_up(self) -> None:
-        """Deferred devices that have returned, one by one, to what is wanted of them now."""
+        """Deferred devices that have returned, to what is wanted of them now: canary first, then waves, as ever."""
         waiting = await self._store.read(deployments.deferred)
-        due = [one for one in waiting if self._returned(one)]
+        due: dict[str, dict[DeviceId, Deferral]] = {}
+        for one in waiting:
+            if self._returned(one):
+                due.setdefault(one.deployment, {})[one.device] = one
         if not due:
             return
         desired = await self._plans.desired()
-        made = await asyncio.to_thread(desired.manifests, [one.device for one in due])
-        for one in due:
-            if await self._take(one):
-                await self._bring(one, desired, made)
+        network = desired.network
+        for some in due.values():
+            made = await asyncio.to_thread(desired.manifests, list(some))
+            gone = tuple(device for device in some if device not in network.devices)
+            for wave in (gone, *arrange(network, [d for d in some if d not in gone], network.rollout)):
+                if await self._bring([some[device] for device in wave], desired, made):
+                    break
 
-    async def _bring(self, one: Deferral, desired: Desired, made: Made) -> None:
-        wanted = made.get(one.device)
-        if wanted is None:
-            await self._note(one, Outcome.UNTOUCHED, fault("PLN322", device=one.device))
-        elif not isinstance(wanted, Manifest):
-            await self._note(one, Outcome.DEFERRED, wanted[0])
-        else:
-            job = Job(desired.target(wanted), None, desired.network.devices[one.device].serial)
-            outcome = await self._deployer.bring_up(one.deployment, job, desired.network.rollout.confirm)
-            log.info("%s was deferred, now: %s", one.device, outcome)
-            most, now = desired.network.rollout.limit, self._clock()
-            await self._store.write(lambda s: deployments.limit(s, one, most, now))
+    async def _bring(self, wave: Sequence[Deferral], desired: Desired, made: Made) -> bool:
+        """One wave of one roll-out; whether that was too much for the limit."""
+        jobs: dict[DeviceId, Job] = {}
+        for one in wave:
+            wanted = made.get(one.device)
+            if not await self._take(one):
+                continue
+            if isinstance(wanted, Manifest):
+                jobs[one.device] = Job(desired.target(wanted), None, desired.network.devices[one.device].serial)
+            elif wanted is None:
+                await self._note(one, Outcome.UNTOUCHED, fault("PLN322", device=one.device))
+            else:
+                await self._note(one, Outcome.DEFERRED, wanted[0])
+        if not jobs:
+            return False
+        manner = desired.network.rollout
+        outcomes = await self._deployer.bring_up(wave[0].deployment, jobs, manner.confirm)
+        log.info("deferred devices were brought up: %s", ", ".join(f"{d} {o}" for d, o in outcomes.items()))
+        now = self._clock()
+        return await self._store.write(lambda s: deployments.limit(s, wave[-1], manner.limit, now))
 
     async def _take(self, one: Deferral) -> bool:
         """Whether the device still waits, is in no other roll-out, and now in this one."""

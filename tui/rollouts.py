@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 
+from audio.playout import Playout
 from inventory.model import DeviceId
 from nms.monitor.parts import Picture
 from nms.provision.contact import MQTT, SNMP, SSH, Contact, greeting, polled, running, spoken
@@ -26,14 +27,13 @@ def make_rollouts(
     clock: Clock,
     picture: Picture,
     soon: Callable[[Collection[DeviceId]], None],
-    online: Callable[[], Awaitable[Mapping[str, str]]],
+    playout: Playout,
     store: Store,
 ) -> ApplyService:
-    """``soon`` has devices polled first; ``online``: those whose MQTT session is up, and the
-    version of the program that they say they run."""
-    checks = {SSH: greeting(), SNMP: polled(picture, soon), MQTT: spoken(online)}
+    """``soon`` has devices polled first."""
+    checks = {SSH: greeting(), SNMP: polled(picture, soon), MQTT: spoken(playout.sessions)}
     recent = timedelta(seconds=SWEEPS * settings.snmp_interval)
-    contact = Contact(checks, recent=recent, proofs={MQTT: running(online)})
+    contact = Contact(checks, recent=recent, proofs={MQTT: running(playout.sessions, playout.ask)})
 
     def spent(device: DeviceId) -> tuple[int, int]:
         counts = [p.spent(device) for p in plans.provisioners.values() if isinstance(p, Counting)]

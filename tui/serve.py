@@ -335,15 +335,11 @@ def _add_playout(
 
 
 def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyService:
-    async def online() -> Mapping[str, str]:
-        words = await playout.words()
-        return {device: state.version for device, state in (words or {}).items() if state.online}
-
     def soon(devices: Collection[DeviceId]) -> None:
         if hub.monitor is not None:
             hub.monitor.poll_soon(devices)
 
-    rollouts = make_rollouts(hub.settings, plans, hub.clock, hub.picture(), soon, online, hub.store)
+    rollouts = make_rollouts(hub.settings, plans, hub.clock, hub.picture(), soon, playout, hub.store)
     hub.tasks["rollouts"] = rollouts.run
     return rollouts
 

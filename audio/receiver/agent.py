@@ -15,7 +15,7 @@ from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
-from audio.receiver.live import LiveLike, Signal, due, is_live
+from audio.receiver.live import LOOK, LiveLike, Signal, due, is_live
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError, Tone
 from audio.receiver.stage import NO_SIGNAL, Stage
@@ -32,8 +32,6 @@ AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
 """The loop looks at its clock at least this often (ms): the clock may be stepped."""
-LOOK = 200
-"""A relay whose pages are missing is looked for so often (ms)."""
 RETRY = 50
 """How soon to look again for a sound that should have ended by now (its end is an event, too)."""
 PURGE = 3_600_000
@@ -171,6 +169,8 @@ class Agent:
             self._link.listen(frozenset(topics(self._held.policy)))
         if news.trial is not None:
             self._trials.ask(news.trial)
+        if news.asked:
+            self._reporter.asked()
         if news.changed:
             self._want(self._time.now())
             self.step()
@@ -293,10 +293,8 @@ class Agent:
             return "no clock"
         if decision.reason == "emergency hold" or (decision.play is not None and self._order(decision.play)):
             return "emergency hold"
-        if decision.reason in ("quiet hours", "silenced", "held"):
+        if decision.reason in ("quiet hours", "silenced", "held", NO_SIGNAL):
             return "stopped" if decision.reason == "held" else decision.reason
-        if decision.reason == NO_SIGNAL:
-            return NO_SIGNAL
         if not self._here(item.bulletin):
             return "no content"
         return "busy" if decision.play is not None else "too late"

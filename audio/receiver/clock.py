@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +20,17 @@ from audio.receiver.files import write_atomic
 TOLERANCE = 2_000
 """A clock further from the hub's (ms) starts nothing scheduled."""
 ASK_KERNEL = 10_000
+HEARD = 10
+"""The hub's words of so many minutes are compared: that which was under way for the shortest time is the truest."""
 STA_UNSYNC = 0x0040
 
 
 class Clock(Protocol):
     def now(self) -> int:
         """Unix milliseconds."""
+
+    def monotonic(self) -> int:
+        """Milliseconds since some instant of this boot; no step of the clock moves it."""
 
 
 class SystemClock:
@@ -36,6 +42,9 @@ class SystemClock:
     def now(self) -> int:
         return time.time_ns() // 1_000_000 + self._shift
 
+    def monotonic(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
 
 class DeviceTime:
     """The device's best time; remembers the floor and the boot in which it was synchronised in ``path``."""
@@ -46,6 +55,7 @@ class DeviceTime:
         self._boot = boot
         self._kernel = kernel
         self._asked = 0
+        self._ahead: deque[int] = deque(maxlen=HEARD)
         saved = _saved(path)
         self._floor = saved[0]
         self._agreed = bool(boot) and saved[1] == boot
@@ -76,7 +86,10 @@ class DeviceTime:
         self._floor = max(self._floor, at)
 
     def hub_says(self, at: int) -> None:
-        self.error = self._clock.now() - at
+        """The hub's time came. On a busy line it comes late, which looks as if this clock were ahead."""
+        mine = self._clock.monotonic()
+        self._ahead.append(mine - at)
+        self.error = self._clock.now() - mine + min(self._ahead)
         self.issued(at)
         self.save()
 

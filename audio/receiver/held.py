@@ -28,6 +28,8 @@ class News:
     acknowledged: tuple[str, ...] = ()
     sounds: tuple[tuple[str, bytes], ...] = ()
     trial: Trial | None = None
+    asked: bool = False
+    """The hub wants to hear from this device now."""
     save: tuple[str, bytes] | None = None
     """Topic and frame to keep (``Held.keep``): the caller may first do what cannot wait."""
 
@@ -147,7 +149,7 @@ class Held:
         if isinstance(word, Ack):
             return News(acknowledged=word.receipts)
         if isinstance(word, DeviceSettings):
-            return News(changed=True, trial=word.trial)
+            return News(changed=True, trial=word.trial, asked=word.trial is None)
         self._time.hub_says(word.now)
         return News(changed=True)
 

@@ -39,6 +39,10 @@ class Reporter:
         self._sent = {}
         self._state = None
 
+    def asked(self) -> None:
+        """The next report tells the state, changed or not."""
+        self._state = None
+
     def report(self, state: DeviceState) -> None:
         """Sends what is due at ``state.at``."""
         if not self._up:

@@ -105,24 +105,31 @@ def polled(picture: Picture, soon: Callable[[Collection[DeviceId]], None]) -> Ch
     return check
 
 
-def spoken(online: Callable[[], Awaitable[Collection[str]]]) -> Check:
-    """By MQTT. ``online``: the devices whose session is up; of one that ends the broker tells."""
+Sessions = Callable[[], Awaitable[Mapping[str, tuple[str, datetime]]]]
+"""The devices whose MQTT session is up: the version that each says it runs, and when it spoke last."""
+
+
+def spoken(sessions: Sessions) -> Check:
+    """By MQTT: the session is up. Of one that was cut off the broker tells only when its keep-alive is over."""
 
     async def check(targets: Sequence[Target], since: datetime) -> frozenset[DeviceId]:
         del since
-        up = await online()
+        up = await sessions()
         return frozenset(t.device for t in targets if t.device in up)
 
     return check
 
 
-def running(versions: Callable[[], Awaitable[Mapping[str, str]]]) -> Check:
-    """By MQTT, and that it is the wanted program that speaks. ``versions``: of the devices whose session is up."""
+def running(sessions: Sessions, ask: Callable[[Collection[DeviceId]], Awaitable[None]]) -> Check:
+    """By MQTT: after the change the wanted program has spoken. ``ask`` has devices speak now."""
 
     async def check(targets: Sequence[Target], since: datetime) -> frozenset[DeviceId]:
-        del since
-        up = await versions()
-        return frozenset(t.device for t in targets if t.device in up and _wants(t.manifest, up[t.device]))
+        up = await sessions()
+        silent = {t.device for t in targets if t.device in up and up[t.device][1] <= since}
+        if silent:
+            await ask(silent)
+        spoke = (t for t in targets if t.device in up and t.device not in silent)
+        return frozenset(t.device for t in spoke if _wants(t.manifest, up[t.device][0]))
 
     return check
 

@@ -117,12 +117,12 @@ class Deployer:
         await self._store.write(lambda s: deployments.finish(s, course.number, state, reason, now))
         return state
 
-    async def bring_up(self, number: str, job: Job, within: float) -> Outcome:
-        """One deferred device to what is wanted of it now, by the same rules."""
-        course = Course(number, {job.device: job}, within)
-        await self._wave(course, (job.device,))
+    async def bring_up(self, number: str, jobs: Mapping[DeviceId, Job], within: float) -> Mapping[DeviceId, Outcome]:
+        """A wave of deferred devices to what is wanted of them now, by the same rules."""
+        course = Course(number, jobs, within)
+        await self._wave(course, tuple(jobs))
         await self._returns(course)
-        return course.outcomes[job.device]
+        return course.outcomes
 
     async def examine(self, number: str, jobs: Jobs, before: Mapping[DeviceId, Outcome]) -> None:
         """What the hub's end left on devices: new (and confirmed now), old, or not to be told yet."""

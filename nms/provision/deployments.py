@@ -139,14 +139,17 @@ def finish(session: Session, number: str, state: State, reason: Diagnostic | Non
     row.state, row.ended, row.reason = state, now, to_json(reason) if reason is not None else {}
 
 
-def limit(session: Session, one: Deferral, most: int, now: datetime) -> None:
-    """Stops a roll-out that has gone through when the device that was brought up last is one too many to be harmed."""
+def limit(session: Session, one: Deferral, most: int, now: datetime) -> bool:
+    """Stops a roll-out that has gone through when among the devices brought up last, ``one`` of them, too many were
+    harmed. Whether it stopped."""
     counts = _counts(session, one.deployment)
     harmed = sum(counts.get(outcome, 0) for outcome in HARMED)
-    if harmed > most:
-        wave = session.get_one(DeploymentDeviceRow, (one.deployment, one.device)).wave + 1
-        reason = fault("PLN320", wave=wave, count=harmed, limit=most, rollout=one.deployment)
-        finish(session, one.deployment, State.STOPPED, reason, now)
+    if harmed <= most:
+        return False
+    wave = session.get_one(DeploymentDeviceRow, (one.deployment, one.device)).wave + 1
+    reason = fault("PLN320", wave=wave, count=harmed, limit=most, rollout=one.deployment)
+    finish(session, one.deployment, State.STOPPED, reason, now)
+    return True
 
 
 def take(session: Session, one: Deferral, now: datetime) -> bool:

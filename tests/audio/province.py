@@ -292,7 +292,7 @@ async def hub(keys: Keys, folder: Path, library: Library, port: int, clock: Cloc
         playout = Playout(store, lambda: keys.network, broker, keys.hub, keys.hub_kid, clock, {}, library)
         running = Hub(keys, clock, store, broker, playout, port)
         running.tasks.add(asyncio.create_task(playout.run()))
-        await asyncio.wait_for(broker.wait_connected(), 10)
+        await asyncio.wait_for(broker.wait_connected(), 60)
         try:
             yield running
         finally:

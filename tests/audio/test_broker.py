@@ -49,14 +49,14 @@ class Running:
     async def listen(self, port: int) -> Listener:
         listener = Listener(port)
         self._tasks.append(asyncio.create_task(listener.run()))
-        await asyncio.wait_for(listener.ready.wait(), 10)
+        await asyncio.wait_for(listener.ready.wait(), 60)
         return listener
 
     async def broker(self, port: int, heard: list[tuple[str, bytes]] | None = None) -> Broker:
         broker = Broker("127.0.0.1", port)
         sink = heard if heard is not None else []
         self._tasks.append(asyncio.create_task(broker.run(lambda topic, payload: sink.append((topic, payload)))))
-        await asyncio.wait_for(broker.wait_connected(), 10)
+        await asyncio.wait_for(broker.wait_connected(), 60)
         return broker
 
     async def end(self) -> None:
@@ -136,7 +136,7 @@ async def test_it_goes_on_trying_until_there_is_a_broker(tmp_path: Path) -> None
     await eventually(lambda: broker.reason)
     assert not broker.connected
     async with Mosquitto(tmp_path, port):
-        await asyncio.wait_for(broker.wait_connected(), 30)
+        await asyncio.wait_for(broker.wait_connected(), 60)
         assert broker.reason == ""
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -22,14 +22,14 @@ def running(pid: int) -> bool:
 
 async def ended(pids: list[int]) -> bool:
     """A signal that cannot be refused is sent, not yet carried out, when ``kill`` returns."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while any(running(pid) for pid in pids):  # noqa: ASYNC110 (other processes end)
             await asyncio.sleep(0.01)
     return True
 
 
 async def written(path: Path) -> list[int]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not content(path).endswith("\n"):  # noqa: ASYNC110 (another process writes it)
             await asyncio.sleep(0.01)
     return [int(pid) for pid in content(path).split()]
@@ -94,8 +94,8 @@ async def test_stdin_reaches_a_program_that_reads_it_and_harms_none_that_does_no
 async def test_a_graph_runs_on_a_file_with_any_name(tmp_path: Path) -> None:
     path = tmp_path / "-y; $(touch x) %d 'Ủy ban'.wav"
     tone = graphs.input("sine=frequency=440:duration=1", format="lavfi").output(f"file:{path}")
-    assert (await ffmpeg.run(ffmpeg.command(tone), timeout=30)).ok
-    probed = await ffmpeg.run(ffmpeg.probe_command(path), timeout=30)
+    assert (await ffmpeg.run(ffmpeg.command(tone), timeout=120)).ok
+    probed = await ffmpeg.run(ffmpeg.probe_command(path), timeout=120)
     assert probed.ok
     assert '"duration": "1.000000"' in probed.stdout
     assert names(tmp_path) == [path.name]
@@ -104,7 +104,7 @@ async def test_a_graph_runs_on_a_file_with_any_name(tmp_path: Path) -> None:
 async def test_a_playlist_cannot_name_other_files(tmp_path: Path) -> None:
     secret = tmp_path / "secret.wav"
     tone = graphs.input("sine=duration=1", format="lavfi").output(f"file:{secret}")
-    assert (await ffmpeg.run(ffmpeg.command(tone), timeout=30)).ok
+    assert (await ffmpeg.run(ffmpeg.command(tone), timeout=120)).ok
     for name, text in {
         "list.ffconcat": f"ffconcat version 1.0\nfile {secret}\n",
         "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
@@ -112,8 +112,8 @@ async def test_a_playlist_cannot_name_other_files(tmp_path: Path) -> None:
         playlist = tmp_path / name
         playlist.write_text(text)
         graph = ffmpeg.source(playlist).audio.output("pipe:", format="null")
-        assert not (await ffmpeg.run(ffmpeg.command(graph), timeout=30)).ok
-        assert not (await ffmpeg.run(ffmpeg.probe_command(playlist), timeout=30)).ok
+        assert not (await ffmpeg.run(ffmpeg.command(graph), timeout=120)).ok
+        assert not (await ffmpeg.run(ffmpeg.probe_command(playlist), timeout=120)).ok
 
 
 async def test_a_program_that_writes_more_than_anybody_reads_is_ended_all_the_same() -> None:

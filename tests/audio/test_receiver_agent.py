@@ -62,13 +62,17 @@ TIME = "loa/1/time"
 
 
 class Hands:
-    """A clock turned by hand."""
+    """A clock turned by hand; ``stepped``: how much of that was no time passing."""
 
     def __init__(self, now: int) -> None:
         self.at = now
+        self.stepped = 0
 
     def now(self) -> int:
         return self.at
+
+    def monotonic(self) -> int:
+        return self.at - self.stepped
 
 
 class Ears:
@@ -452,6 +456,37 @@ def test_a_wrong_clock_plays_emergencies_only(make: Make, sounds: list[Sound], w
     heard = {r.airing: (r.result, r.reason, r.clock_error) for r in rig.receipts}
     assert heard == {"e-storm": (Result.PLAYED, "", wrong), "one": (Result.MISSED, "no clock", wrong)}
     assert rig.state.clock_error == wrong
+
+
+def test_the_hubs_time_that_comes_late_makes_no_clock_wrong(make: Make, sounds: list[Sound]) -> None:
+    """Over a busy 4G link a message may be under way for many seconds; what is scheduled plays all the same."""
+    rig = make(EVENING)
+    late = rig.kit.time()
+    rig.run(EVENING + 8_000)
+    rig.say(TIME, late)
+    schedule(rig, sounds[0], EVENING + 9_000)
+    rig.run(EVENING + 30_000)
+    assert [(r.airing, r.result, r.clock_error) for r in rig.receipts] == [("one", Result.PLAYED, 0)]
+
+
+@pytest.mark.parametrize("step", [-60_000, 60_000])
+def test_a_clock_that_was_stepped_is_known_as_wrong_from_the_hubs_next_word_on(make: Make, step: int) -> None:
+    rig = make(EVENING)
+    rig.clock.at += step
+    rig.clock.stepped += step
+    rig.wrong = step
+    rig.say(TIME, rig.kit.time())
+    assert (rig.time.error, rig.time.synchronised) == (step, False)
+
+
+def test_a_hub_whose_clock_was_set_back_is_believed_after_ten_words(make: Make) -> None:
+    rig = make(EVENING)
+    rig.wrong = 60_000
+    for minute in range(10):
+        assert rig.time.error == 0
+        rig.run(EVENING + (minute + 1) * 60_000)
+        rig.say(TIME, rig.kit.time())
+    assert rig.time.error == 60_000
 
 
 @pytest.mark.parametrize("synchronised", [True, False])

@@ -216,3 +216,15 @@ def test_a_tone_is_as_long_and_no_louder_than_it_should_be(duration: int, volume
     assert len(sound) == duration * 96
     assert loudest(sound) <= volume * 0.5 * 327.67 + 1
     assert (energy(sound) == 0) >= (volume == 0)
+
+
+def test_who_is_asked_tells_its_state_at_once_though_nothing_has_changed(make: Callable[..., Rig]) -> None:
+    rig = make()
+    rig.run(EVENING + 2_000)
+    told = sum(t.endswith("state") for t, _ in rig.line.sent)
+    rig.run(EVENING + 4_000)
+    assert sum(t.endswith("state") for t, _ in rig.line.sent) == told
+    rig.say(SET, rig.kit.seal(SET, encode(DeviceSettings()), rig.kit.hub))
+    rig.run(EVENING + 4_100)
+    assert sum(t.endswith("state") for t, _ in rig.line.sent) == told + 1
+    assert rig.receipts == []

@@ -24,7 +24,7 @@ from tui.methods import AS_RUN, BULLETINS, AsRun, BulletinRow, Nothing, Since
 
 T = TypeVar("T")
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds after which something that must happen counts as not happening, however busy the machine is."""
 JOINT = 25
 """Milliseconds by which a remainder may begin before or after the place where the sound was cut."""

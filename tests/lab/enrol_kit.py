@@ -41,7 +41,7 @@ name: Gia Lai
 overlay: 10
 profiles: [loa-receiver]
 hub: {name: hub.example, endpoint: "%s:%d", public_key: "%s"}
-rollout: {confirm: 120s}
+rollout: {confirm: 180s}
 quiet_hours:
   - {unit: "64", start: "21:00", end: "05:00"}
 """

@@ -135,11 +135,8 @@ async def roll_out(town: Town, running_: Hub, wanted: Mapping[DeviceId, str], wi
     """Each device to the program with that SHA-256; what became of it."""
     store = running_.store
 
-    async def versions() -> Mapping[str, str]:
-        words = await running_.playout.words() or {}
-        return {device: state.version for device, state in words.items() if state.online}
-
-    contact = Contact({SSH: greeting(), MQTT: spoken(versions)}, pause=1.0, proofs={MQTT: running(versions)})
+    sessions, ask = running_.playout.sessions, running_.playout.ask
+    contact = Contact({SSH: greeting(), MQTT: spoken(sessions)}, pause=1.0, proofs={MQTT: running(sessions, ask)})
     ansible = town.provisioner()
     deployer = Deployer(store, now, {Family.LINUX: ansible}, contact, ansible.spent, grace=300)
     jobs = {}

@@ -84,7 +84,7 @@ class Server:
                 cwd="/",
                 preexec_fn=_die_with_parent,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self._ready():
             assert self._child.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()

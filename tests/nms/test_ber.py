@@ -365,7 +365,7 @@ def snmpd(tmp_path: Path) -> Iterator[int]:
 
 def ask(port: int, datagram: bytes, good: Callable[[bytes], bool]) -> bytes:
     """The first good answer; the agent may still be starting."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", port))
         sock.settimeout(0.2)

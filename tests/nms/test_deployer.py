@@ -89,7 +89,8 @@ async def test_who_cannot_be_reached_is_deferred_and_brought_up_when_back(store:
         (waits,) = store.read_sync(deployments.deferred)
         assert (waits.deployment, waits.device) == (number, devices[1])
         (folder / "away").rename(folder / f"{devices[1]}.sock")
-        assert await desk.deployer().bring_up(number, replace(job(devices[1]), known=None), 3.0) is Outcome.APPLIED
+        returned = {devices[1]: replace(job(devices[1]), known=None)}
+        assert await desk.deployer().bring_up(number, returned, 3.0) == {devices[1]: Outcome.APPLIED}
         assert set(states(folder).values()) == {NEW}
         assert store.read_sync(deployments.deferred) == ()
 

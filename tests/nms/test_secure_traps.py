@@ -37,7 +37,7 @@ LOUD = DeviceId("23557-L01")
 ENGINE = "80001f8804deadbeef"
 COLD_START = (1, 3, 6, 1, 6, 3, 1, 1, 5, 1)
 AUTH, PRIV = "authentic-enough", "private-enough"
-WAIT = 20.0
+WAIT = 60.0
 
 SHA256_AES = user(b"hub", AuthProtocol.SHA256, AUTH.encode(), PrivProtocol.AES128, PRIV.encode())
 SHA1 = user(b"hub", AuthProtocol.SHA1, AUTH.encode())

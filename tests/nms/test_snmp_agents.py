@@ -88,7 +88,7 @@ class Agent:
                 agent.terminate()
 
     def _wait(self) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             with Dialogue("127.0.0.1", self.port, Community(b"loa"), timeout=0.2, retries=0) as dialogue:
                 if isinstance(dialogue.get([(*SYSTEM, 3, 0)]), tuple):

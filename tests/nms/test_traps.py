@@ -53,7 +53,7 @@ COLD_START = (1, 3, 6, 1, 6, 3, 1, 1, 5, 1)
 LINK_DOWN = (1, 3, 6, 1, 6, 3, 1, 1, 5, 3)
 SYS_NAME = (1, 3, 6, 1, 2, 1, 1, 5, 0)
 UPTIME, TRAP_OID = (1, 3, 6, 1, 2, 1, 1, 3, 0), (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
-WAIT = 20.0
+WAIT = 60.0
 PLAIN = decoder(Community(b"loa"), "64", NOW)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ from tests.nms.loa_state_kit import ME, Machine, file
 
 PROGRAMS = [f"program {number}".encode() for number in range(5)]
 SHAS = [hashlib.sha256(program).hexdigest() for program in PROGRAMS]
+
+
+async def nobody(devices: Collection[DeviceId]) -> None:
+    raise AssertionError(devices)
 
 
 def path(number: int) -> str:
@@ -168,20 +172,44 @@ def test_a_new_version_is_shown_as_one_new_file() -> None:
     ],
 )
 def test_after_a_change_only_the_wanted_version_is_contact(says: Mapping[str, str], before: bool, after: bool) -> None:
-    async def versions() -> Mapping[str, str]:
-        return says
-
     now = datetime.now(UTC)
+
+    async def sessions() -> Mapping[str, tuple[str, datetime]]:
+        return {device: (version, now + timedelta(seconds=1)) for device, version in says.items()}
+
     target = Target(DeviceId("23557-L01"), "127.0.0.1", "root", "", manifest(1))
-    contact = Contact({MQTT: spoken(versions)}, proofs={MQTT: running(versions)})
+    contact = Contact({MQTT: spoken(sessions)}, proofs={MQTT: running(sessions, nobody)})
     had = asyncio.run(contact.before([target], now))[target.device]
     has = asyncio.run(contact.ways([target], now))[target.device]
     assert (MQTT in had, MQTT in has) == (before, after)
 
 
 async def test_where_no_program_is_wanted_any_will_do() -> None:
-    async def versions() -> Mapping[str, str]:
-        return {"23557-L01": ""}
+    now = datetime.now(UTC)
+
+    async def sessions() -> Mapping[str, tuple[str, datetime]]:
+        return {"23557-L01": ("", now)}
 
     target = Target(DeviceId("23557-L01"), "127.0.0.1", "root", "", Manifest(DeviceId("23557-L01"), Family.LINUX, {}))
-    assert await running(versions)([target], datetime.now(UTC)) == {target.device}
+    assert await running(sessions, nobody)([target], now - timedelta(seconds=1)) == {target.device}
+
+
+async def test_a_session_that_has_not_spoken_since_the_change_is_asked_and_proves_nothing() -> None:
+    """Its broker does not know yet that the change has cut it off."""
+    now = datetime.now(UTC)
+    spoke = {"23557-L01": ("", now - timedelta(seconds=1)), "23557-L02": ("", now + timedelta(seconds=1))}
+    asked: list[frozenset[DeviceId]] = []
+
+    async def sessions() -> Mapping[str, tuple[str, datetime]]:
+        return spoke
+
+    async def ask(devices: Collection[DeviceId]) -> None:
+        asked.append(frozenset(devices))
+
+    names = [DeviceId(f"23557-L0{n}") for n in (1, 2, 3)]
+    targets = [Target(d, "127.0.0.1", "root", "", Manifest(d, Family.LINUX, {})) for d in names]
+    check = running(sessions, ask)
+    assert await check(targets, now) == {names[1]}
+    spoke[names[0]] = ("", now + timedelta(seconds=2))
+    assert await check(targets, now) == {names[0], names[1]}
+    assert asked == [frozenset({names[0]})]

@@ -296,7 +296,7 @@ class World:
             answer: dict[str, object] = json.loads(control.makefile().readline())
         return answer
 
-    def wait(self, name: str, condition: Callable[[], bool], timeout: float = 30) -> None:
+    def wait(self, name: str, condition: Callable[[], bool], timeout: float = 120) -> None:
         """Until ``condition`` holds; Broken with the end of ``name``'s log when it does not in time or dies."""
         deadline = time.monotonic() + timeout
         child = self.children.get(name)

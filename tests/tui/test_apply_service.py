@@ -19,9 +19,9 @@ from nms.monitor.health import Health, State
 from nms.monitor.loop import Snapshot
 from nms.monitor.snmp.outcome import SweepStats
 from nms.provision.contact import SSH, Contact
-from nms.provision.deployer import Deployer
+from nms.provision.deployer import Deployer, Job
 from nms.provision.reach import Provisioner
-from nms.provision.values import Family
+from nms.provision.values import Family, Outcome
 from nms.store import Store
 from tests.nms.modem_fleet import NEW, OLD, Modems, fleet, states
 from tests.nms.rollout_hub import fleet_of
@@ -185,3 +185,41 @@ async def test_the_limit_holds_for_those_that_return_later(both_away: Hub) -> No
     assert states(both_away.place.fleet)[away[1]] == OLD
     (last,) = (await both_away.rollouts.rollouts(both_away.lan, Last(1))).rollouts
     assert (last.state, last.reason.code if last.reason else "") == ("stopped", "PLN320")
+
+
+@pytest.fixture
+def many_away(tmp_path: Path) -> object:
+    """Five modems; all but the first are away during the roll-out."""
+    devices = fleet_of(5)
+    with fleet(devices) as folder, Store.open(tmp_path / "state" / "loa.db") as store:
+        for device in devices[1:]:
+            (folder / f"{device}.sock").rename(folder / f"{device}.away")
+        place = Town(tmp_path, folder, devices)
+        place.want()
+        yield Hub(place, store)
+
+
+async def test_those_that_return_together_are_brought_up_in_waves(
+    many_away: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a storm hundreds return: one at a time they would wait for days."""
+    waves: list[int] = []
+    one_wave = Deployer.bring_up
+
+    async def counted(
+        self: Deployer, number: str, jobs: Mapping[DeviceId, Job], within: float
+    ) -> Mapping[DeviceId, Outcome]:
+        waves.append(len(jobs))
+        return await one_wave(self, number, jobs, within)
+
+    monkeypatch.setattr(Deployer, "bring_up", counted)
+    number = await many_away.apply()
+    away = many_away.place.devices[1:]
+    for device in away:
+        (many_away.place.fleet / f"{device}.away").rename(many_away.place.fleet / f"{device}.sock")
+        many_away.seen(device, State.UP)
+    async with many_away.serving():
+        for device in away:
+            await many_away.becomes(number, device, "applied")
+    assert waves == [1, 3]
+    assert set(states(many_away.place.fleet).values()) == {NEW}

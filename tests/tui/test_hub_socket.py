@@ -230,7 +230,7 @@ async def something_else(path: Path, says: bytes) -> AsyncIterator[SocketGateway
 
     async with await asyncio.start_unix_server(serve, str(path)):
         yield SocketGateway(path)
-        await asyncio.wait_for(served.wait(), 20)
+        await asyncio.wait_for(served.wait(), 60)
 
 
 ODD_HUBS: Mapping[str, tuple[bytes, str]] = {
@@ -323,7 +323,7 @@ async def test_a_stream_gives_results_until_the_client_has_enough(hub: Hub) -> N
             if len(seen) == 5:
                 break
     assert seen == [1, 2, 3, 4, 5]
-    await asyncio.wait_for(hub.service.ended.wait(), 20)
+    await asyncio.wait_for(hub.service.ended.wait(), 60)
 
 
 async def test_a_stream_that_is_refused_on_the_way_ends_with_the_reason(hub: Hub) -> None:
@@ -339,7 +339,7 @@ async def test_a_client_that_hangs_up_in_mid_stream_ends_the_handler_and_hurts_n
         writer.write(b'{"id": 1, "method": "count", "params": {"text": "x", "times": -1}}\n')
         await reader.readline()
         writer.transport.abort()
-    await asyncio.wait_for(hub.service.ended.wait(), 20)
+    await asyncio.wait_for(hub.service.ended.wait(), 60)
     assert await hub.gateway().ask(ECHO, Word("a")) == Word("a")
     assert not caplog.records
 
@@ -392,7 +392,7 @@ async def test_two_clients_are_served_at_once(hub: Hub) -> None:
     """Neither would get its answer if the hub took one question after the other."""
     first, second = hub.gateway(), hub.gateway()
     answers = asyncio.gather(first.ask(MEET, Nothing()), second.ask(MEET, Nothing()))
-    assert tuple(await asyncio.wait_for(answers, 20)) == (Nothing(), Nothing())
+    assert tuple(await asyncio.wait_for(answers, 60)) == (Nothing(), Nothing())
 
 
 async def test_a_client_that_says_nothing_holds_up_nobody(hub: Hub) -> None:
