@@ -67,13 +67,7 @@ def probe_command(path: Path) -> list[str]:
 async def run(arguments: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Done:  # noqa: ASYNC109
     """The program's end, after at most ``timeout`` seconds; ``returncode`` 127 when there is no such program."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        process = await _start(arguments, asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL)
     except OSError as error:
         return Done(NOT_FOUND, "", f"{arguments[0]}: {error.strerror}")
     assert process.stdout is not None
@@ -107,13 +101,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def stream(arguments: Sequence[str]) -> AsyncIterator[Running]:
     """The running program; it is killed on leaving. Raises OSError when there is no such program."""
-    process = await asyncio.create_subprocess_exec(
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _start(arguments, asyncio.subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stderr is not None
     tail = asyncio.create_task(_tail(process.stderr))
@@ -122,6 +110,26 @@ async def stream(arguments: Sequence[str]) -> AsyncIterator[Running]:
     finally:
         # who waits for the process waits for its pipes as well, and one that is not read is never seen to end
         await asyncio.gather(_end(process), _tail(process.stdout), tail)
+
+
+async def _start(arguments: Sequence[str], stdin: int) -> asyncio.subprocess.Process:
+    """The program, leader of a group of its own. Who is cancelled meanwhile ends the whole group: asyncio would end
+    the leader, and wait for ever for pipes that its children hold."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
