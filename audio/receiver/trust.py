@@ -244,7 +244,8 @@ def _sane(bulletin: Bulletin) -> bool:
 def _named(bulletin: Bulletin) -> bool:
     """Whether its content is named as its kind has it; only what is kept can be said with a siren, or again."""
     if bulletin.kind is ContentKind.RELAY:
-        return is_session(bulletin.content) and bulletin.siren == 0 and bulletin.times == 1 and bulletin.every == 0
+        once = bulletin.siren == 0 and bulletin.times == 1 and bulletin.every == 0
+        return once and bulletin.cls is not BulletinClass.EMERGENCY and is_session(bulletin.content)
     return re.fullmatch(r"[0-9a-f]{64}", bulletin.content) is not None
 
 
