@@ -24,7 +24,7 @@ from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
-from audio.receiver.live import LiveLike, Signal, due, is_live
+from audio.receiver.live import LOOK, LiveLike, Signal, due, is_live
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError, Tone
 from audio.receiver.stage import NO_SIGNAL, Stage
@@ -42,8 +42,6 @@ AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
 """The loop looks at its clock at least this often (ms): the clock may be stepped."""
-LOOK = 200
-"""A relay whose pages are missing is looked for so often (ms)."""
 RETRY = 50
 """How soon to look again for a sound that should have ended by now (its end is an event, too)."""
 PURGE = 3_600_000

@@ -28,6 +28,8 @@ LEAD = 5_000
 """The session is listened to from so many ms before it is due."""
 NO_SIGNAL = 3_000
 """After so long (ms) without a page the sound has ended; it is begun anew when pages are back."""
+LOOK = 200
+"""A relay whose pages are missing is looked for so often (ms)."""
 REOPEN = 5_000
 """The connection is not made anew more often than this (ms)."""
 LATE = "late"

@@ -933,3 +933,18 @@ def test_a_relay_that_loses_its_signal_is_joined_again_and_says_what_was_heard(m
     assert back.ended == begin + 60_000
     assert 0 <= back.started - begin - 40_000 <= 200
     assert back.offset == back.started - begin
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"content": "VOV 1"}, {"content": "../x"}, {"siren": 1_000}, {"times": 2}, {"cls": BulletinClass.EMERGENCY}],
+)
+def test_a_relay_of_anything_but_a_session_is_refused(make: Make, change: dict[str, Any]) -> None:
+    rig = make(EVENING)
+    rig.synchronise()
+    bulletin = rig.kit.bulletin(Sound(Path(), "vov1", 60_000), id=RELAY, kind=ContentKind.RELAY)
+    bulletin = replace(bulletin, **change)
+    item = airing(bulletin, EVENING + 5_000, "news", EVENING + 65_000)
+    rig.say(PROG, rig.kit.programme(item, signed={bulletin.id: rig.kit.signed(bulletin)}))
+    assert rig.held.refused == {Reason.MALFORMED: 1}
+    assert rig.held.items == ()
