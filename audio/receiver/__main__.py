@@ -116,7 +116,7 @@ def _play(
     stage = Stage(config.device, journal, player, time)
     with (
         closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
-        closing(Cache(folder, config.content, arrived, spoiled, identity)) as cache,
+        closing(Cache(folder, config.content, arrived, spoiled, identity, config.cache_mb * 2**20)) as cache,
     ):
         agent = Agent(config.device, time, journal, held, cache, stage, link, running())
         will = DeviceState(config.device, online=False, at=time.now())

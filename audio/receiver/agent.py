@@ -6,13 +6,11 @@ drives the agent by hand with a clock of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from audio.documents import Bulletin, DeviceState, NowKind, Receipt, Result, TrialKind
 from audio.receiver import VERSION
+from audio.receiver.cache import LACKS, CacheLike
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
@@ -36,25 +34,6 @@ TICK = 1_000
 RETRY = 50
 """How soon to look again for a sound that should have ended by now (its end is an event, too)."""
 PURGE = 3_600_000
-
-
-class CacheLike(Protocol):
-    """See ``cache.Cache``."""
-
-    def has(self, content: str) -> bool: ...
-
-    @property
-    def held(self) -> tuple[str, ...]: ...
-
-    def path(self, content: str) -> Path: ...
-
-    def put(self, content: str, sound: bytes) -> None: ...
-
-    def drop(self, content: str) -> None: ...
-
-    def want(self, starts: Mapping[str, int]) -> None: ...
-
-    def purge(self, now: float, wanted: frozenset[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +195,8 @@ class Agent:
         """Scheduled items that can matter now: none before the clock is to be trusted."""
         if not self._time.synchronised:
             return ()
-        return tuple(i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+        near = (i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+        return tuple(i for i in near if not self._journal.doubtful(i.airing))
 
     def _order(self, play: Play) -> Order | None:
         return next((o for o in self._held.orders if o.entry == play.airing), None)
@@ -293,8 +273,10 @@ class Agent:
             return "emergency hold"
         if decision.reason in ("quiet hours", "silenced", "held"):
             return "stopped" if decision.reason == "held" else decision.reason
+        if self._journal.doubtful(item.airing):
+            return "restart"
         if not self._cache.has(item.bulletin.content):
-            return "no content"
+            return self._cache.lack
         return "busy" if decision.play is not None else "too late"
 
     def _report(self, now: int) -> None:
@@ -319,7 +301,7 @@ class Agent:
             if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
                 assert order.bulletin is not None
                 here = self._cache.has(order.bulletin.content)
-                why = self._why.pop((order.entry, 0), "too late" if here else "no content")
+                why = self._why.pop((order.entry, 0), "too late" if here else self._cache.lack)
                 self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
 
     def _in_vain(self, order: Order, now: int, since: int) -> bool:
@@ -342,7 +324,7 @@ class Agent:
             now,
             now,
             0,
-            Result.REFUSED if why == "no content" else Result.MISSED,
+            Result.REFUSED if why in LACKS else Result.MISSED,
             why,
             clock_error=self._time.error,
         )
