@@ -118,7 +118,7 @@ def _play(
     stage = Stage(config.device, journal, player, time)
     with (
         closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
-        closing(Cache(folder, config.content, arrived, spoiled, identity)) as cache,
+        closing(Cache(folder, config.content, arrived, spoiled, identity, config.cache_mb * 2**20)) as cache,
         closing(_live(config, inbox, time, held, identity)) as live,
     ):
         agent = Agent(config.device, time, journal, held, cache, stage, link, live, running())

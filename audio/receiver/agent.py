@@ -19,7 +19,7 @@ from audio.documents import (
     Voice,
 )
 from audio.receiver import VERSION
-from audio.receiver.cache import CacheLike
+from audio.receiver.cache import LACKS, CacheLike
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
@@ -228,7 +228,8 @@ class Agent:
         """Scheduled items that can matter now: none before the clock is to be trusted."""
         if not self._time.synchronised:
             return ()
-        return tuple(i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+        near = (i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
+        return tuple(i for i in near if i.relay or not self._journal.doubtful(i.airing))
 
     def _said(self, play: Play) -> tuple[Voice, ...]:
         return said(play.bulletin, self._held.policy, ordered=self._order(play) is not None)
@@ -320,8 +321,10 @@ class Agent:
             return _SILENCES[decision.reason]
         if decision.reason == NO_SIGNAL:
             return NO_SIGNAL if item.relay else "busy"
+        if not item.relay and self._journal.doubtful(item.airing):
+            return "restart"
         if not self._here(item.bulletin):
-            return "no content"
+            return self._cache.lack
         return "busy" if decision.play is not None else "too late"
 
     def _report(self, now: int) -> None:
@@ -346,7 +349,7 @@ class Agent:
             if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
                 assert order.bulletin is not None
                 here = narrowed((order,), self._cache.has)
-                why = self._why.pop((order.entry, 0), "too late" if here else "no content")
+                why = self._why.pop((order.entry, 0), "too late" if here else self._cache.lack)
                 self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
 
     def _in_vain(self, order: Order, now: int, since: int) -> bool:
@@ -370,7 +373,7 @@ class Agent:
             now,
             now,
             0,
-            Result.REFUSED if why == "no content" else Result.MISSED,
+            Result.REFUSED if why in LACKS else Result.MISSED,
             why,
             clock_error=self._time.error,
         )

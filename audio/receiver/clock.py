@@ -2,7 +2,8 @@
 
 Scheduled items wait until the device's clock is synchronised: the hub's signed time agrees within 2 s, or the kernel
 says so, or this is the same boot in which it once was. The floor (newest verified ``issued``, or a saved synchronised
-clock) is a time that has certainly passed: it never goes back.
+clock) is a time that has certainly passed: it never goes back. What is saved has a checksum: a floor spoiled by the
+flash could lie in the future, and nothing would play again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,8 @@ TOLERANCE = 2_000
 ASK_KERNEL = 10_000
 HEARD = 10
 """The hub's words of so many minutes are compared: that which was under way for the shortest time is the truest."""
+SAVE_EVERY = 600_000
+"""The hub tells its time each minute; written is every tenth (ms): flash wears out."""
 STA_UNSYNC = 0x0040
 
 
@@ -59,6 +63,7 @@ class DeviceTime:
         saved = _saved(path)
         self._floor = saved[0]
         self._agreed = bool(boot) and saved[1] == boot
+        self._saved = saved
         self.error: int | None = None
         """The clock minus the hub's (ms) when the hub last told its time; None before."""
 
@@ -91,22 +96,34 @@ class DeviceTime:
         self._ahead.append(mine - at)
         self.error = self._clock.now() - mine + min(self._ahead)
         self.issued(at)
-        self.save()
+        floor, boot = self._state()
+        if boot != self._saved[1] or floor >= self._saved[0] + SAVE_EVERY:
+            self.save()
 
     def save(self) -> None:
         """A clock that is not synchronised is not saved: it could lie in the future, and the floor never goes back."""
+        self._saved = floor, boot = self._state()
+        said = {"floor": floor, "boot": boot, "sum": _sum(floor, boot)}
+        write_atomic(self._path, json.dumps(said).encode())
+
+    def _state(self) -> tuple[int, str]:
+        """The floor and the boot to be remembered."""
         synchronised = self.synchronised
         floor = max(self._floor, self._clock.now()) if synchronised else self._floor
-        boot = self._boot if synchronised else ""
-        write_atomic(self._path, json.dumps({"floor": floor, "boot": boot}).encode())
+        return floor, self._boot if synchronised else ""
 
 
 def _saved(path: Path) -> tuple[int, str]:
     try:
         saved = json.loads(path.read_bytes())
-        return int(saved["floor"]), str(saved["boot"])
-    except (OSError, ValueError, TypeError, KeyError):
+        floor, boot = int(saved["floor"]), str(saved["boot"])
+        return (floor, boot) if saved["sum"] == _sum(floor, boot) else (0, "")
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return 0, ""
+
+
+def _sum(floor: int, boot: str) -> int:
+    return zlib.crc32(f"{floor} {boot}".encode("utf-8", "replace"))
 
 
 def boot_id() -> str:

@@ -8,6 +8,7 @@ state    folder of everything that must survive a restart
 root     the root's public key (base64 of 32 bytes), pinned at enrolment
 policy   file with the root-signed policy, pinned at enrolment
 output   ``alsa:DEVICE`` (a sound card, as ``aplay -L`` names it), ``file:PATH`` or ``null``
+cache_mb optional: MB that sounds may take, see ``cache``; 512 if it is not given
 clock    optional, with file output only: ``<instant>@<Unix seconds>``, see ``clock_shift``
 ca, certificate, key
          PEM files from enrolment, all or none: whom to take for the hub, and who this device is.
@@ -31,11 +32,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from audio.receiver.cache import QUOTA_MB
 from audio.receiver.identity import Files
 
 REQUIRED = ("device", "broker", "content", "state", "root", "policy", "output")
 PAPERS = ("ca", "certificate", "key")
-OPTIONAL = ("clock", *PAPERS)
+OPTIONAL = ("cache_mb", "clock", *PAPERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Config:
     card: str = ""
     shift: int | None = None
     papers: Files | None = None
+    cache_mb: int = QUOTA_MB
 
 
 def load(path: Path) -> Config | tuple[Problem, ...]:
@@ -111,6 +114,7 @@ def _config(raw: dict[str, Any], folder: Path) -> Config:
         card=given if kind == "alsa" else "",
         shift=clock_shift(raw["clock"]) if "clock" in raw else None,
         papers=papers,
+        cache_mb=raw.get("cache_mb", QUOTA_MB),
     )
 
 
@@ -119,7 +123,7 @@ def _problems(raw: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     for key, value in raw.items():
         if key not in REQUIRED + OPTIONAL:
             found.append((key, f"is not a setting; the settings are {', '.join(REQUIRED + OPTIONAL)}"))
-        elif not isinstance(value, str) or not CHECKS[key](value):
+        elif not CHECKS[key](value) if isinstance(value, str) else key != "cache_mb" or not _is_size(value):
             found.append((key, f"must be like {EXAMPLES[key]}"))
     if isinstance(raw.get("policy"), str) and not (folder / raw["policy"]).is_file():
         found.append(("policy", "no such file; copy the policy frame there that enrolment made"))
@@ -174,6 +178,10 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def _is_size(value: object) -> bool:
+    return type(value) is int and 16 <= value <= 1_000_000
+
+
 def _is_clock(text: str) -> bool:
     try:
         clock_shift(text)
@@ -190,6 +198,7 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "root": _is_key,
     "policy": bool,
     "output": re.compile(r"null|file:.+|alsa:\S.*").fullmatch,
+    "cache_mb": _is_size,
     "clock": _is_clock,
     "ca": bool,
     "certificate": bool,
@@ -203,6 +212,7 @@ EXAMPLES = {
     "root": '"<base64 of 32 bytes>"',
     "policy": '"/etc/loa-receiver/policy.frame"',
     "output": '"alsa:default", "file:PATH" or "null"',
+    "cache_mb": "512",
     "clock": '"2024-10-01T16:59:30+07:00@1795000000.0"',
     "ca": '"/etc/loa-receiver/ca.pem"',
     "certificate": '"/etc/loa-receiver/device.pem"',

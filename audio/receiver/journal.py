@@ -2,6 +2,9 @@
 
 Each line is the CRC-32 of its JSON (8 hex digits), a space and the JSON. A line that does not match its sum was torn by
 a power cut or spoiled by the flash: it is left out, and the rewrite on start cuts it off.
+
+A torn last line was never acted upon: what a start or an order leads to comes after its record. Where more is missing,
+what was due before may have been heard already: it does not begin any more (``doubt``).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from audio.documents import DocumentError, Receipt, Result, decode, encode
+from audio.documents import Airing, DocumentError, Receipt, Result, decode, encode
 from audio.receiver.files import write_atomic
 from audio.timetable import DAY, Segment
 
@@ -57,21 +60,47 @@ class Journal:
         self.open: Begun | None = None
         self.since = now
         """When this device first ran: what was due before is not its business."""
-        for record in _records(path):
-            self._apply(record)
+        self.doubt = 0
+        """What was due before this instant may have been heard although the history does not say so; 0: no doubt."""
         mark = path.with_name(path.name + ".at")
-        for record in _records(mark):
-            self._apply(record)
+        if self._read(path, mark):
+            log.error("the journal is not whole: what was due before does not begin any more")
+            self.doubt = max([now, *(c.receipt.ended for c in self._closed.values())])
+            if self.open is not None:  # it may have come to its end
+                self._close(self._so_far(Result.PARTIAL, "restart"), cut=False)
         self._mark = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._lines = 0
         self._rewrite(now)
         self._file = path.open("ab", buffering=0)
+
+    def _read(self, path: Path, mark: Path) -> bool:
+        """Takes in what was recorded. Whether something that was on the disk is missing."""
+        records = list(_records(path))
+        for record in records:
+            if record is not None:
+                self._apply(record)
+        whole = None not in records[:-1] and (
+            not path.exists() or any(r is not None and r["k"] == "first" for r in records)
+        )
+        begun = {*self._closed, self.open.receipt.id if self.open else ""}
+        for record in _records(mark):
+            if record is not None and record["k"] == "mark":
+                self._apply(record)
+                # it is written from a sound's first block on: the start itself had been on the disk
+                whole = whole and record["id"] in begun
+        return not whole
 
     @property
     def history(self) -> tuple[Segment, ...]:
         """Everything that began, for ``timetable.what_plays``."""
         closed = [_segment(c.receipt, c.receipt.ended, c.cut) for c in self._closed.values() if _sounded(c.receipt)]
         return (*closed, _segment(self.open.receipt, None, False)) if self.open else tuple(closed)
+
+    def doubtful(self, airing: Airing) -> bool:
+        """Whether it may have been heard, though nothing is left that says so."""
+        return airing.start < self.doubt and all(
+            (s.airing, s.repeat) != (airing.airing, airing.repeat) for s in self.history
+        )
 
     @property
     def reported(self) -> frozenset[tuple[str, int]]:
@@ -101,22 +130,26 @@ class Journal:
 
     def end(self, result: Result, reason: str, cut: bool, now: int) -> Receipt:
         """Closes the open segment as far as it has got; its receipt waits for the hub's acknowledgement."""
-        if self.open is None:
-            raise RuntimeError("nothing is open")
-        begun = self.open
-        receipt = replace(
-            begun.receipt,
-            ended=begun.receipt.started + begun.samples // 48,
-            result=result,
-            reason=reason,
-            level=level(begun.samples, begun.energy),
-        )
+        receipt = self._so_far(result, reason)
         self._write({"k": "end", "receipt": _raw(receipt), "cut": cut})
         if self._lines > REWRITE_AFTER:
             self._file.close()
             self._rewrite(now)
             self._file = self._path.open("ab", buffering=0)
         return receipt
+
+    def _so_far(self, result: Result, reason: str) -> Receipt:
+        """The open segment's receipt, as far as it has got."""
+        if self.open is None:
+            raise RuntimeError("nothing is open")
+        begun = self.open
+        return replace(
+            begun.receipt,
+            ended=begun.receipt.started + begun.samples // 48,
+            result=result,
+            reason=reason,
+            level=level(begun.samples, begun.energy),
+        )
 
     def report(self, receipt: Receipt) -> None:
         """A receipt of something that never began."""
@@ -147,11 +180,11 @@ class Journal:
     def _apply(self, record: dict[str, Any]) -> None:
         match record:
             case {"k": "first", "at": at}:
-                self.since = at
+                self.since, self.doubt = at, record.get("doubt", 0)
             case {"k": "seq"}:
                 self.sequences[record["topic"], record["kid"]] = (record["seq"], record["digest"])
             case {"k": "begin", "receipt": raw}:
-                self.open = Begun(decode(Receipt, json.dumps(raw)))
+                self._begun(decode(Receipt, json.dumps(raw)))
             case {"k": "at"} if self.open is not None:
                 self.open = replace(self.open, samples=record["samples"], energy=record["energy"])
             case {"k": "mark", "id": receipt, "samples": samples, "energy": energy} if self.open is not None:
@@ -162,6 +195,11 @@ class Journal:
             case {"k": "ack", "ids": ids}:
                 for receipt in ids:
                     self._unacknowledged.pop(receipt, None)
+
+    def _begun(self, receipt: Receipt) -> None:
+        if self.open is not None:  # the record of its end is lost
+            self._close(self._so_far(Result.PARTIAL, "restart"), cut=False)
+        self.open = Begun(receipt)
 
     def _close(self, receipt: Receipt, cut: bool) -> None:
         if self.open is not None and self.open.receipt.id == receipt.id:
@@ -178,7 +216,7 @@ class Journal:
         self._lines = len(lines)
 
     def _essence(self) -> Iterator[dict[str, Any]]:
-        yield {"k": "first", "at": self.since}
+        yield {"k": "first", "at": self.since, "doubt": self.doubt}
         for (topic, kid), (seq, digest) in self.sequences.items():
             yield {"k": "seq", "topic": topic, "kid": kid, "seq": seq, "digest": digest}
         for closed in self._closed.values():
@@ -221,7 +259,8 @@ def _line(record: dict[str, Any], size: int = 0) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The record of each line; None for one that is torn or spoiled."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -229,8 +268,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             record = _record(line)
             if record is None:
                 log.warning("journal line %d is torn or spoiled: left out", number)
-            else:
-                yield record
+            yield record
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

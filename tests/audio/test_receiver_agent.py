@@ -114,6 +114,7 @@ class Shelf:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.wanted: Mapping[str, int] = {}
+        self.lack = "no content"
 
     def has(self, content: str) -> bool:
         return self.path(content).exists()

@@ -53,6 +53,7 @@ def test_null_output(tmp_path: Path, kit: Kit) -> None:
         ({"policy": "absent.frame"}, "policy"),
         ({"output": "alsa:"}, "output"),
         ({"output": "pulse:default"}, "output"),
+        ({"cache_mb": "512"}, "cache_mb"),
         ({"volume": "80"}, "volume"),
         ({"clock": "17:00"}, "clock"),
         ({"clock": "2024-10-01T16:59:30@1"}, "clock"),
@@ -159,3 +160,11 @@ def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
     path = write_config(tmp_path, kit, content="https://127.0.0.1:1", **papers)
     assert main(["--config", str(path)]) == 2
     assert ": certificate: is refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "read"), [("", 512), ("cache_mb = 64\n", 64), ("cache_mb = 15\n", None)])
+def test_the_storage_for_sounds(tmp_path: Path, kit: Kit, given: str, read: int | None) -> None:
+    path = write_config(tmp_path, kit)
+    path.write_text(path.read_text() + given)
+    config = load(path)
+    assert (config.cache_mb if isinstance(config, Config) else None) == read

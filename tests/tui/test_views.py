@@ -28,7 +28,10 @@ from tui.views import bulletins, coverage, status, times, words
 
 VI, EN = translator("vi"), translator("en")
 AUDIO = Path(__file__).resolve().parents[2] / "audio"
-RECEIVER = tuple(AUDIO / name for name in ("receiver/agent.py", "receiver/stage.py", "timetable.py", "trials.py"))
+RECEIVER = tuple(
+    AUDIO / name
+    for name in ("receiver/agent.py", "receiver/cache.py", "receiver/stage.py", "timetable.py", "trials.py")
+)
 TABLES: Mapping[str, tuple[type[StrEnum], Mapping[str, str]]] = {
     "states of devices": (State, words.STATES),
     "signs of states": (State, words.SIGNS),

@@ -106,6 +106,7 @@ REASONS: Mapping[str, str] = {
     "silenced": N_("the cluster is silenced"),
     "withdrawn": N_("withdrawn"),
     "no content": N_("the sound had not arrived"),
+    "storage full": N_("the device's storage was full"),
     "no clock": N_("the device did not know the time"),
     "busy": N_("something else was on the air"),
     "too late": N_("too late to begin"),
