@@ -7,17 +7,18 @@ commit, or with the diagnostics that forbid it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from audio import ledger, schedule
+from audio import ledger, placing, schedule
 from audio.approval import check_signature
-from audio.bulletin import State, addressed, covers, may_approve, may_end, may_stop, order_kind, unit_name
+from audio.bulletin import State, addressed, covers, may_approve, may_end, may_record, may_stop, order_kind, unit_name
 from audio.documents import EVERYTHING, Audience, Bulletin, NowEntry, NowKind
 from audio.ledger import Actor, Target
+from audio.paper import Paper
 from audio.refusals import refuse
 from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import Network
@@ -65,12 +66,14 @@ class Done(Generic[T]):
 class Approved:
     """``starts`` (ms): the first planned one per commune, or the order's per place.
 
-    ``homeless`` are communes in which at least one start found no room; ``warnings`` say so to a person.
+    ``homeless`` are communes in which at least one start found no room; ``warnings`` say so to a person. ``offered``:
+    communes that may pick it.
     """
 
     starts: Mapping[str, int]
     homeless: tuple[str, ...] = ()
     warnings: Refusals = ()
+    offered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +129,31 @@ def places(audience: Audience) -> tuple[str, ...]:
     )
 
 
-def approve(session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes) -> Done[Approved] | Refusals:
-    """Keep the signed frame and give the bulletin its starts, or put its order in force."""
+def approve(
+    session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes, paper: Paper | None = None
+) -> Done[Approved] | Refusals:
+    """Keep the signed frame and give the bulletin its starts, or put its order in force.
+
+    On ``paper`` the leader has signed elsewhere, and ``who`` records that. What has not begun of the version before
+    leaves the programmes.
+    """
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
-    refused = may_approve(scene.network, who.person, row) or check_signature(
-        scene.network, scene.on, row.body, signed, scene.milliseconds
-    )
+    if paper is None:
+        refused = may_approve(scene.network, who.person, row)
+    else:
+        refused = may_record(scene.network, who.person, row) or paper.problems(scene.now)
+    refused = refused or check_signature(scene.network, scene.on, row.body, signed, scene.milliseconds)
     if refused:
         return refused
     row.signed = signed
-    ledger.decide(session, scene.now, who, row, State.APPROVED)
+    ledger.decide(session, scene.now, who, row, State.APPROVED, paper=paper)
+    retired = placing.retire(session, scene.now, row) if row.replaces else ()
     bulletin = ledger.body_of(row)
-    if order_kind(bulletin) is None:
-        return _schedule(session, scene, row, bulletin)
-    return _order(session, scene, row, bulletin)
+    place = _schedule if order_kind(bulletin) is None else _order
+    done = place(session, scene, row, bulletin)
+    return replace(done, changed=replace(done.changed, units=tuple(sorted({*done.changed.units, *retired}))))
 
 
 def give_back(session: Session, scene: Scene, who: Actor, bulletin_id: str, reason: str) -> Refusals:
@@ -179,7 +191,7 @@ def withdraw(session: Session, scene: Scene, who: Actor, bulletin_id: str, reaso
     refused = may_end(scene.network, who.person, row)
     if refused:
         return refused
-    if row.state not in (State.SUBMITTED, State.RETURNED, State.SCHEDULED, State.AIRING):
+    if row.state not in (State.SUBMITTED, State.RETURNED, State.APPROVED, State.SCHEDULED, State.AIRING):
         return (refuse("BUL023", state=row.state),)
     ledger.act(session, scene.now, who, "bulletin.withdraw", bulletin_id, {"reason": reason})
     changed = _cancel(session, scene, row, reason)
@@ -280,20 +292,21 @@ def _standing(row: NowEntryRow) -> Standing:
 
 
 def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
-    request = schedule.Request(bulletin, row.repeats, sessions=not row.play_now)
+    communes = schedule.communes(scene.network, scene.on, bulletin)
+    if placing.is_offered(bulletin):
+        placing.offer(session, row.id, communes)
+        return Done(Approved({}, offered=communes), Changed())
     starts: dict[str, int] = {}
     homeless = []
-    for unit in schedule.communes(scene.network, scene.on, bulletin):
-        taken = ledger.taken(session, unit, scene.now)
-        placed = schedule.starts(scene.network, unit, request, taken, scene.milliseconds)
-        ledger.add_airings(session, scene.now, unit, bulletin, placed)
+    for unit in communes:
+        placed = placing.place(session, scene.network, unit, row, scene.now)
         if placed:
             starts[unit] = placed[0].start
         if len(placed) < row.repeats:
             homeless.append(str(unit))
     cause = f"no room in {len(homeless)} communes" if homeless else ""
     ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
-    approved = Approved(starts, tuple(homeless), _warnings(scene.network, homeless))
+    approved = Approved(starts, tuple(homeless), no_room(scene.network, homeless))
     return Done(approved, Changed(units=tuple(starts)))
 
 
@@ -317,7 +330,7 @@ def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) 
     audience = ledger.body_of(row).audience
     stopped = {d.id for d in addressed(scene.network, scene.on, halt.audience)}
     left = [d for d in addressed(scene.network, scene.on, audience) if d.id not in stopped]
-    if not left and row.state in (State.SCHEDULED, State.AIRING):
+    if not left and row.state in (State.APPROVED, State.SCHEDULED, State.AIRING):
         return _cancel(session, scene, row, halt.reason)
     open_units = {scene.network.unit_of(d, scene.on) for d in left}
     units = {a.unit for a in ledger.airings(session, row.id)} - {str(u) for u in open_units}
@@ -332,7 +345,8 @@ def _cancel(session: Session, scene: Scene, row: BulletinRow, reason: str) -> Ch
     return Changed(targets, units)
 
 
-def _warnings(network: Network, homeless: Iterable[str]) -> Refusals:
+def no_room(network: Network, homeless: Iterable[str]) -> Refusals:
+    """What a person is told of communes in which a start found no room."""
     units = tuple(homeless)
     if not units:
         return ()

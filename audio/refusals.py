@@ -25,6 +25,16 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL010": ("the bulletin takes {size} bytes, more than {most}", "choose units or a group, shorten the text"),
     "BUL011": ("a bulletin has either a text or a recording", "give one of the two"),
     "BUL012": ("'{audience}' depends on the state of devices", "name units, groups or devices"),
+    "BUL013": (
+        "a {cls} bulletin names what it rests on (căn cứ)",
+        "give the document's number and date, or by whose order",
+    ),
+    "BUL014": (
+        "quiet hours in {unit} until {until}: only an emergency plays now",
+        "hand it in for the next session, or play it from {until} on",
+    ),
+    "BUL015": ("{person} belongs to {unit}: nobody enters it on that unit's behalf", "hand it in as {unit}'s own"),
+    "BUL016": ("once in each session goes neither with 'play now' nor with a gap", "choose one of them"),
     "BUL020": ("there is no bulletin {bulletin}", "check the number in the list of bulletins"),
     "BUL021": ("nobody approves a bulletin of their own", "wait for a leader of {unit}"),
     "BUL022": ("{person} may not approve for {unit}", "an approver of {unit} decides"),
@@ -50,6 +60,28 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL040": ("{person} may not have {device} tried out", "a technician or operator of that area asks for it"),
     "BUL041": ("{device} is no loudspeaker in use", "see: loa show"),
     "BUL042": ("the hub has no connection to the broker", "wait until loa status shows it, then ask again"),
+    "BUL060": (
+        "among priority bulletins the commune decides the order: {person} does not belong to {unit}",
+        "an editor, operator or approver of {unit} decides",
+    ),
+    "BUL061": (
+        "a higher tier's normal bulletin airs where the commune picks it: {person} does not belong to {unit}",
+        "an editor, operator or approver of {unit} picks it",
+    ),
+    "BUL062": ("{unit} has no priority start of '{title}' still to begin", "see what is to come: loa bulletin"),
+    "BUL063": ("in that order there is no room for '{title}' in {unit}", "extend its validity, or leave the order"),
+    "BUL064": ("'{title}' is not on offer to {unit}", "see what is: loa offers"),
+    "BUL065": ("an emergency or drill in force is not edited", "withdraw it, or give the all-clear"),
+    "BUL066": ("version {version} of it waits already: {bulletin}", "edit that one, or have it decided"),
+    "BUL067": (
+        "{person} may not record an approval on paper for {unit}",
+        "somebody else than the author records it: an editor, operator or approver of that area",
+    ),
+    "BUL068": (
+        "an approval on paper has a number, a signer and the time of signing, not later than now",
+        "give --paper, --signer and --at as they stand on the paper",
+    ),
+    "BUL069": ("the edit changes nothing", "say what is to be different"),
 }
 
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from audio.documents import BulletinClass
 from audio.playout import BulletinView
+from inventory.diagnostics import Diagnostic
 from inventory.model import Network, UnitId
 from inventory.select import Selection, parse
 from nms.store import ReceiptRow, to_milliseconds
 from tui import methods as m
-from tui.hub import Refusal
+from tui.hub import Refusal, refuse
 
 MAX_AUDIO = 64 * 1024 * 1024
 
@@ -27,16 +29,30 @@ def decoded(text: str) -> bytes:
         ) from None
 
 
-def audio_file(push: m.Push, folder: Path) -> Path | None:
-    """The uploaded recording as a file of the hub's own; its name is only a name."""
-    if not push.audio:
+def audio_file(audio: str, name: str, folder: Path) -> Path | None:
+    """The uploaded recording (base64) as a file of the hub's own; its name is only a name."""
+    if not audio:
         return None
-    data = decoded(push.audio)
+    data = decoded(audio)
     if len(data) > MAX_AUDIO:
         raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
-    path = folder / (Path(push.audio_name).name or "recording")
+    path = folder / (Path(name).name or "recording")
     path.write_bytes(data)
     return path
+
+
+def bulletin_class(name: str) -> BulletinClass:
+    if name not in list(BulletinClass):
+        fields = {"value": name, "known": ", ".join(BulletinClass)}
+        raise Refusal(m.Problem("CFG107", "no class is called '{value}'", "one of: {known}", fields))
+    return BulletinClass(name)
+
+
+def done(outcome: Any) -> Any:
+    """The result, or the refusal it is."""
+    if isinstance(outcome, tuple) and outcome and isinstance(outcome[0], Diagnostic):
+        raise refuse(outcome)
+    return outcome
 
 
 def moment(milliseconds: int) -> datetime | None:
@@ -66,6 +82,7 @@ def bulletin_row(view: BulletinView) -> m.BulletinRow:
         duration=view.duration,
         heard=view.heard,
         expected=view.expected,
+        version=view.version,
     )
 
 
