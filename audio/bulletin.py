@@ -257,7 +257,7 @@ def may_record(network: Network, person: Person, row: Stored) -> tuple[Diagnosti
     if person.id == row.author:
         return (refuse("BUL021", unit=name),)
     if not may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
-        return (refuse("BUL067", person=person.name, unit=name),)
+        return (refuse("BUL087", person=person.name, unit=name),)
     return ()
 
 

@@ -1,6 +1,6 @@
 """What a commune decides about its own programme: the order of priority bulletins, and which offers it airs.
 
-Each decision is one transaction, as in ``audio.desk``; the rules are in ``docs/adr/0010-the-commune-decides.md``.
+Each decision is one transaction, as in ``audio.desk``; the rules are in ``docs/adr/0012-the-commune-decides.md``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def order(
     session: Session, scene: Scene, who: Actor, unit: str, bulletin: str, before: str
 ) -> Done[Ordered] | Refusals:
     """Put one priority bulletin before another wherever that one is still to begin in the commune."""
-    refused = _deciding(scene, who.person, unit, "BUL060")
+    refused = _deciding(scene, who.person, unit, "BUL080")
     if refused:
         return refused
     rows = [session.get(BulletinRow, name) for name in (bulletin, before)]
@@ -69,7 +69,7 @@ def order(
     coming = _coming(session, scene, unit)
     for row in rows:
         if row is not None and not any(s.priority and s.bulletin.id == row.id for s in coming):
-            return (refuse("BUL062", unit=unit_name(scene.network, unit), title=row.title),)
+            return (refuse("BUL082", unit=unit_name(scene.network, unit), title=row.title),)
     moved = _reordered(session, scene, UnitId(unit), bulletin, before, coming)
     if isinstance(moved, tuple):
         return moved
@@ -86,12 +86,12 @@ def pick(session: Session, scene: Scene, who: Actor, unit: str, bulletin_id: str
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
-    refused = _deciding(scene, who.person, unit, "BUL061")
+    refused = _deciding(scene, who.person, unit, "BUL081")
     if refused:
         return refused
     offered = session.get(OfferRow, (bulletin_id, unit))
     if offered is None or offered.picked is not None or row.state not in OPEN or row.valid_until <= scene.now:
-        return (refuse("BUL064", title=row.title, unit=unit_name(scene.network, unit)),)
+        return (refuse("BUL084", title=row.title, unit=unit_name(scene.network, unit)),)
     placed = placing.place(session, scene.network, UnitId(unit), row, scene.now)
     if not placed:
         return (refuse("BUL030", count=1, units=unit_name(scene.network, unit)),)
@@ -202,7 +202,7 @@ def _lay(
         beyond = replace(whole, valid_from=max(window.until, whole.valid_from))
         found = _room(scene, unit, inside, taken) or _room(scene, unit, beyond, taken)
         if found is None:
-            return (refuse("BUL063", title=start.title, unit=unit_name(scene.network, unit)),)
+            return (refuse("BUL083", title=start.title, unit=unit_name(scene.network, unit)),)
         laid.append(replace(start, at=found.start, latest=found.latest))
         taken.append(laid[-1].span)
         if found.start < window.until:

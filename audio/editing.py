@@ -111,7 +111,7 @@ def wish(
     if "play_now" in wanted.changed:
         found += hours.play_now(scene.network, scene.on, wanted.new, scene.now)
     if not found and not wanted.changed:
-        return (refuse("BUL069"),)
+        return (refuse("BUL089"),)
     return found or wanted
 
 
@@ -181,13 +181,13 @@ def _editable(session: Session, row: BulletinRow) -> Refusals:
     if row.state not in (*UNDECIDED, State.APPROVED, State.SCHEDULED, State.AIRING):
         return (refuse("BUL023", state=row.state),)
     if row.state not in UNDECIDED and order_kind(ledger.body_of(row)) is not None:
-        return (refuse("BUL065"),)
+        return (refuse("BUL085"),)
     waiting = session.scalars(
         select(BulletinRow).where(
             BulletinRow.first == row.first, BulletinRow.id != row.id, BulletinRow.state.in_(UNDECIDED)
         )
     ).first()
-    return (refuse("BUL066", version=waiting.version, bulletin=waiting.id),) if waiting is not None else ()
+    return (refuse("BUL086", version=waiting.version, bulletin=waiting.id),) if waiting is not None else ()
 
 
 def _draft(row: BulletinRow, person: Person, sound: Path | None) -> Draft:

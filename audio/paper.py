@@ -19,4 +19,4 @@ class Paper:
 
     def problems(self, now: datetime) -> tuple[Diagnostic, ...]:
         complete = self.number.strip() and self.signer.strip() and self.signed_at <= now
-        return () if complete else (refuse("BUL068"),)
+        return () if complete else (refuse("BUL088"),)

@@ -1,7 +1,7 @@
 """From an approved bulletin to its place in the communes: starts in their programmes, or an offer to them.
 
 A higher tier's normal bulletin is offered: it airs where the commune picks it, and not being picked is no fault
-(``docs/adr/0010-the-commune-decides.md``).
+(``docs/adr/0012-the-commune-decides.md``).
 """
 
 from __future__ import annotations

@@ -60,28 +60,28 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL040": ("{person} may not have {device} tried out", "a technician or operator of that area asks for it"),
     "BUL041": ("{device} is no loudspeaker in use", "see: loa show"),
     "BUL042": ("the hub has no connection to the broker", "wait until loa status shows it, then ask again"),
-    "BUL060": (
+    "BUL080": (
         "among priority bulletins the commune decides the order: {person} does not belong to {unit}",
         "an editor, operator or approver of {unit} decides",
     ),
-    "BUL061": (
+    "BUL081": (
         "a higher tier's normal bulletin airs where the commune picks it: {person} does not belong to {unit}",
         "an editor, operator or approver of {unit} picks it",
     ),
-    "BUL062": ("{unit} has no priority start of '{title}' still to begin", "see what is to come: loa bulletin"),
-    "BUL063": ("in that order there is no room for '{title}' in {unit}", "extend its validity, or leave the order"),
-    "BUL064": ("'{title}' is not on offer to {unit}", "see what is: loa offers"),
-    "BUL065": ("an emergency or drill in force is not edited", "withdraw it, or give the all-clear"),
-    "BUL066": ("version {version} of it waits already: {bulletin}", "edit that one, or have it decided"),
-    "BUL067": (
+    "BUL082": ("{unit} has no priority start of '{title}' still to begin", "see what is to come: loa bulletin"),
+    "BUL083": ("in that order there is no room for '{title}' in {unit}", "extend its validity, or leave the order"),
+    "BUL084": ("'{title}' is not on offer to {unit}", "see what is: loa offers"),
+    "BUL085": ("an emergency or drill in force is not edited", "withdraw it, or give the all-clear"),
+    "BUL086": ("version {version} of it waits already: {bulletin}", "edit that one, or have it decided"),
+    "BUL087": (
         "{person} may not record an approval on paper for {unit}",
         "somebody else than the author records it: an editor, operator or approver of that area",
     ),
-    "BUL068": (
+    "BUL088": (
         "an approval on paper has a number, a signer and the time of signing, not later than now",
         "give --paper, --signer and --at as they stand on the paper",
     ),
-    "BUL069": ("the edit changes nothing", "say what is to be different"),
+    "BUL089": ("the edit changes nothing", "say what is to be different"),
 }
 
 

@@ -175,8 +175,8 @@ def test_an_approval_on_paper_is_recorded_by_somebody_else_of_the_area() -> None
     net = network()
     assert may_record(net, EM, Row()) == may_record(net, DUNG, Row()) == may_record(net, AN, Row()) == ()
     assert codes(may_record(net, CHI, Row())) == ["BUL021"]
-    assert codes(may_record(net, GIA, Row())) == ["BUL067"]
-    assert codes(may_record(net, DUNG, Row(origin=OTHER))) == ["BUL067"]
+    assert codes(may_record(net, GIA, Row())) == ["BUL087"]
+    assert codes(may_record(net, DUNG, Row(origin=OTHER))) == ["BUL087"]
     assert codes(may_record(net, DUNG, Row(state="scheduled"))) == ["BUL023"]
 
 

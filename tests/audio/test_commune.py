@@ -114,7 +114,7 @@ async def test_the_commune_puts_its_own_item_first_and_nobody_above_it_does(runn
     assert {row[0]: row for row in await _ids(running)} == before, "what moves keeps its id"
     for person in (AN, BINH):
         refused = await running.playout.order(person, WARD, above, mine)
-        assert codes(refused) == ["BUL060"]
+        assert codes(refused) == ["BUL080"]
     assert await names(running) == [mine, above]
     assert await names(running, OTHER) == [above], "another commune's programme is its own"
     await eventually(lambda: len(ear.frames.get(PROGRAMME, ())) == 3)
@@ -160,8 +160,8 @@ async def test_what_has_begun_is_not_moved(running: Hub) -> None:
     first, _ = await running.push(own())
     second, _ = await running.push(own(title="Họp dân"))
     running.clock.skip(seconds=32)
-    assert codes(await running.playout.order(DUNG, WARD, second, first)) == ["BUL062"]
-    assert codes(await running.playout.order(DUNG, WARD, first, second)) == ["BUL062"]
+    assert codes(await running.playout.order(DUNG, WARD, second, first)) == ["BUL082"]
+    assert codes(await running.playout.order(DUNG, WARD, first, second)) == ["BUL082"]
 
 
 async def narrow(running: Hub) -> None:
@@ -189,7 +189,7 @@ async def test_an_order_that_leaves_somebody_without_room_changes_nothing(runnin
     above, _ = await running.push(province(text=HEARD, valid_until=FIVE + timedelta(minutes=30)))
     mine, _ = await running.push(own())
     found = await starts(running)
-    assert codes(await running.playout.order(DUNG, WARD, mine, above)) == ["BUL063"]
+    assert codes(await running.playout.order(DUNG, WARD, mine, above)) == ["BUL083"]
     assert await starts(running) == found
 
 
@@ -197,13 +197,13 @@ async def test_only_priority_bulletins_have_an_order_and_only_a_commune_has_one(
     first, _ = await running.push(own())
     normal, _ = await running.push(draft())
     order = running.playout.order
-    assert codes(await order(DUNG, WARD, normal, first)) == ["BUL062"]
-    assert codes(await order(DUNG, WARD, first, normal)) == ["BUL062"]
+    assert codes(await order(DUNG, WARD, normal, first)) == ["BUL082"]
+    assert codes(await order(DUNG, WARD, first, normal)) == ["BUL082"]
     assert codes(await order(DUNG, WARD, "nothing", first)) == ["BUL020"]
     assert codes(await order(DUNG, "622", first, first)) == ["BUL003"]
     assert codes(await order(DUNG, "99999", first, first)) == ["BUL002"]
-    assert codes(await order(DUNG, OTHER, first, first)) == ["BUL060"]
-    assert codes(await order(GIA, WARD, first, first)) == ["BUL060"]
+    assert codes(await order(DUNG, OTHER, first, first)) == ["BUL080"]
+    assert codes(await order(GIA, WARD, first, first)) == ["BUL080"]
 
 
 def offered(**changes: object) -> Draft:
@@ -219,7 +219,7 @@ async def test_a_higher_tiers_normal_bulletin_airs_only_where_it_is_picked(runni
     assert [v.id for v in await running.playout.offers(WARD)] == [bulletin]
     assert (await running.playout.bulletins())[0].expected == 0
     for person in (AN, BINH, GIA):
-        assert codes(await running.playout.pick(person, WARD, bulletin)) == ["BUL061"]
+        assert codes(await running.playout.pick(person, WARD, bulletin)) == ["BUL081"]
     picked = await running.playout.pick(CHI, WARD, bulletin)
     assert isinstance(picked, Approved), picked
     assert set(picked.starts) == {WARD}
@@ -229,7 +229,7 @@ async def test_a_higher_tiers_normal_bulletin_airs_only_where_it_is_picked(runni
     assert heard is not None
     assert [i.bulletin.id for i in heard.items] == [bulletin]
     assert "loa/1/prog/23560" not in other.frames
-    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL064"]
+    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL084"]
     assert await running.playout.offers(WARD) == ()
     assert [v.id for v in await running.playout.offers(OTHER)] == [bulletin]
     assert (await running.playout.bulletins())[0].expected == 2
@@ -247,7 +247,7 @@ async def test_what_nobody_picks_is_no_fault_and_is_not_on_offer_any_more(runnin
     await running.playout._tick()
     assert await running.state(bulletin) == "approved"
     assert await running.playout.offers(WARD) == ()
-    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL064"]
+    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL084"]
     events = await running.store.read(lambda s: journal.recent(s, 5, bulletin))
     assert {e.to for e in events} == {"approved", "submitted"}
 
@@ -265,7 +265,7 @@ async def test_a_withdrawn_offer_cannot_be_picked(running: Hub) -> None:
     bulletin, _ = await running.push(offered())
     assert not isinstance(await running.playout.withdraw(AN, bulletin, "sai"), Diagnostic)
     assert await running.state(bulletin) == "cancelled"
-    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL064"]
+    assert codes(await running.playout.pick(CHI, WARD, bulletin)) == ["BUL084"]
     assert codes(await running.playout.pick(CHI, WARD, "nothing")) == ["BUL020"]
 
 

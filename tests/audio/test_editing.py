@@ -135,7 +135,7 @@ async def test_the_old_version_stays_on_the_air_until_the_new_one_is_approved(ru
     done = await edit(running, first, Edits(text=WARNED))
     assert (await running.state(first), await running.state(done.bulletin)) == ("scheduled", "submitted")
     assert await starts(running, first) == [FIVE]
-    assert codes(await running.playout.edit(CHI, first, Edits(text="a"))) == ["BUL066"]
+    assert codes(await running.playout.edit(CHI, first, Edits(text="a"))) == ["BUL086"]
     await approved(running, done.bulletin)
     assert await running.state(first) == "cancelled"
     assert await starts(running, first) == []
@@ -200,11 +200,11 @@ async def test_who_edits_does_not_approve_and_not_everything_can_be_edited(runni
     signed = await running.sign(done.bulletin, WARD)
     assert codes(await running.playout.approve(EM, done.bulletin, signed)) == ["BUL021"]
     assert codes(await running.playout.edit(DUNG, done.bulletin, Edits(title="x"))) == ["BUL001"]
-    assert codes(await running.playout.edit(CHI, done.bulletin, Edits(title="Tiêm phòng"))) == ["BUL069"]
+    assert codes(await running.playout.edit(CHI, done.bulletin, Edits(title="Tiêm phòng"))) == ["BUL089"]
     assert codes(await running.playout.edit(CHI, "nothing", Edits(title="x"))) == ["BUL020"]
     assert codes(await running.playout.edit(CHI, done.bulletin, Edits(audience="commune=23560"))) == ["BUL004"]
     storm, _ = await running.push(emergency())
-    assert codes(await running.playout.edit(AN, storm, Edits(title="x"))) == ["BUL065"]
+    assert codes(await running.playout.edit(AN, storm, Edits(title="x"))) == ["BUL085"]
     assert not isinstance(await running.playout.withdraw(AN, storm, "sai"), Diagnostic)
     assert codes(await running.playout.edit(AN, storm, Edits(title="x"))) == ["BUL023"]
 
@@ -226,13 +226,13 @@ async def test_an_approval_on_paper_is_recorded_by_a_second_account(running: Hub
     paper = Paper("12/TB-UBND", "Nguyễn Văn A, Chủ tịch UBND", EVENING - timedelta(hours=2))
     approve = running.playout.approve
     assert codes(await approve(CHI, bulletin, signed, paper)) == ["BUL021"]
-    assert codes(await approve(GIA, bulletin, signed, paper)) == ["BUL067"]
+    assert codes(await approve(GIA, bulletin, signed, paper)) == ["BUL087"]
     for wrong in (
         replace(paper, number=" "),
         replace(paper, signer=""),
         replace(paper, signed_at=EVENING + timedelta(days=1)),
     ):
-        assert codes(await approve(AN, bulletin, signed, wrong)) == ["BUL068"]
+        assert codes(await approve(AN, bulletin, signed, wrong)) == ["BUL088"]
     foreign = await running.sign(bulletin, WARD, by=OTHER)
     assert codes(await approve(AN, bulletin, foreign, paper)) == ["BUL026"]
     assert codes(await approve(AN, bulletin, signed)) == ["BUL022"], "an editor approves on paper only"
