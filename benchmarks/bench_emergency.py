@@ -132,7 +132,7 @@ class Device:
             document = self._checked[frame] = decode(Now, opened.body)
         if not document.entries:
             return False
-        sound = unb64(document.entries[-1].sound)
+        sound = unb64(document.entries[-1].sounds[0])
         return bool(next(opus.decode(BytesIO(sound), 0)))
 
     def _now(self, frame: bytes) -> int:
