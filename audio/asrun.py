@@ -13,7 +13,7 @@ from audio.bulletin import State
 from audio.documents import Receipt, Result
 from audio.ledger import move, orders
 from audio.relays import SERIES
-from nms.store import AiringRow, BulletinRow, ReceiptRow, from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, OfferRow, ReceiptRow, from_milliseconds, to_milliseconds
 
 OPEN = (State.SCHEDULED, State.AIRING)
 SETTLE = 60_000
@@ -57,6 +57,8 @@ def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | No
     ).one()
     if first is not None:
         over = to_milliseconds(last) + round(duration * 1000)
+        if _on_offer(session, row.id):
+            over = max(over, to_milliseconds(row.valid_until))
         return Progress(
             row.id, State(row.state), to_milliseconds(first), over, max(over, to_milliseconds(latest)), played
         )
@@ -68,6 +70,12 @@ def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | No
         return None
     over = max(to_milliseconds(e.ended or e.until) for e in entered)
     return Progress(row.id, State(row.state), to_milliseconds(entered[0].from_), over, over, played)
+
+
+def _on_offer(session: Session, bulletin: str) -> bool:
+    """Whether a commune may still pick it, so that it is not over."""
+    query = select(OfferRow.unit).where(OfferRow.bulletin == bulletin, OfferRow.picked.is_(None)).limit(1)
+    return session.scalar(query) is not None
 
 
 def add_receipts(session: Session, receipts: Iterable[Receipt], now: datetime) -> None:

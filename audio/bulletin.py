@@ -28,6 +28,8 @@ EVERY = 10 * 60_000
 EMERGENCY_VALIDITY = timedelta(minutes=60)
 VALIDITY = timedelta(days=7)
 MOST_REPEATS = 50
+MOST_APART = 31 * 24 * 3_600_000
+"""Between the beginnings of two repeats of a series (ms)."""
 MOST_BYTES = 64 * 1024
 """Of a bulletin's JSON: a programme holds many bulletins in one frame."""
 ENVELOPE_BYTES = 2_048
@@ -70,9 +72,11 @@ class Draft:
     """What an author wants aired: either ``text`` to be spoken or a recording (``audio``, a file at the hub).
 
     ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
-    ``authority`` the document or order it rests on (căn cứ). A ``drill`` obeys quiet hours. Validity defaults to
-    60 minutes for emergencies and 7 days otherwise. ``script``: the pre-approved one whose words these are. ``trim``
-    cuts the recording's leading silence.
+    ``authority`` the document or order it rests on (căn cứ), ``supplier`` the agency that supplied it, ``field`` what
+    it is about. A ``drill`` obeys quiet hours. Validity defaults to 60 minutes for emergencies and 7 days otherwise, or
+    longer for a series: repeats ``every`` ms apart, or one in each session (``by_session``). ``on_behalf``: entered by
+    somebody of a unit above ``origin``, whose own leader approves. ``script``: the pre-approved one whose words these
+    are. ``trim`` cuts the recording's leading silence.
     """
 
     tier: Tier
@@ -92,6 +96,11 @@ class Draft:
     drill: bool = False
     script: str = ""
     trim: bool = False
+    supplier: str = ""
+    field: str = ""
+    every: int = 0
+    by_session: bool = False
+    on_behalf: bool = False
 
     @property
     def loud(self) -> bool:
@@ -121,6 +130,8 @@ class Stored(Protocol):
     def author(self) -> str: ...
     @property
     def origin(self) -> str: ...
+    @property
+    def on_behalf(self) -> str: ...
 
 
 def order_kind(bulletin: Bulletin) -> NowKind | None:
@@ -143,6 +154,10 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
     person = network.people.get(draft.author)
     if person is None or not may(network, person, _writers(draft), draft.origin):
         found.append(refuse("BUL001", person=draft.author, cls=draft.cls, unit=unit.name))
+    elif draft.on_behalf and person.area == draft.origin:
+        found.append(refuse("BUL015", person=person.name, unit=unit.name))
+    if draft.cls in network.authority_for and not (draft.script or draft.authority.strip()):
+        found.append(refuse("BUL013", cls=draft.cls))
     if not draft.title.strip():
         found.append(refuse("BUL006"))
     if bool(draft.text.strip()) == (draft.audio is not None):
@@ -157,7 +172,7 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
 
 
 def compose(
-    network: Network, on: date, draft: Draft, content: Sound, now: datetime
+    network: Network, on: date, draft: Draft, content: Sound, now: datetime, version: int = 1
 ) -> Bulletin | tuple[Diagnostic, ...]:
     """The bulletin that an approver will sign, with a new id; or everything that is wrong with the draft."""
     found = checks(network, on, draft, now)
@@ -168,7 +183,7 @@ def compose(
     loud = draft.loud
     bulletin = Bulletin(
         id=new_id(now),
-        version=1,
+        version=version,
         # only an emergency may pass quiet hours, so a drill is never signed as one
         cls=BulletinClass.PRIORITY if draft.drill else draft.cls,
         kind=content.kind,
@@ -185,7 +200,9 @@ def compose(
         times=TIMES if loud else 1,
         every=max(EVERY, SIREN + TIMES * content.duration_ms) if loud and not draft.drill else 0,
         text=draft.text,
-        authority=draft.authority,
+        authority=draft.authority.strip(),
+        supplier=draft.supplier.strip(),
+        field=draft.field.strip(),
     )
     return _too_large(bulletin, content) or bulletin
 
@@ -193,6 +210,10 @@ def compose(
 def validity(draft: Draft, now: datetime) -> tuple[datetime, datetime]:
     start = draft.valid_from or now
     length = EMERGENCY_VALIDITY if draft.loud else VALIDITY
+    if draft.every or draft.by_session:
+        # there is at least one session a day
+        apart = timedelta(milliseconds=draft.every) if draft.every else timedelta(days=1)
+        length = max(length, draft.repeats * apart + timedelta(days=1))
     return start, draft.valid_until or start + length
 
 
@@ -236,8 +257,20 @@ def may_approve(network: Network, person: Person, row: Stored) -> tuple[Diagnost
         return (refuse("BUL023", state=row.state),)
     if person.id == row.author:
         return (refuse("BUL021", unit=name),)
-    if not may(network, person, (Role.APPROVER,), row.origin):
+    if not may(network, person, (Role.APPROVER,), row.origin) or (row.on_behalf and person.area != row.origin):
         return (refuse("BUL022", person=person.name, unit=name),)
+    return ()
+
+
+def may_record(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
+    """Why this person cannot record that a leader approved on paper: a second account of the area, not the author's."""
+    name = unit_name(network, row.origin)
+    if row.state != State.SUBMITTED:
+        return (refuse("BUL023", state=row.state),)
+    if person.id == row.author:
+        return (refuse("BUL021", unit=name),)
+    if not may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
+        return (refuse("BUL087", person=person.name, unit=name),)
     return ()
 
 
@@ -282,6 +315,10 @@ def _limits(draft: Draft, now: datetime) -> Iterable[Diagnostic]:
         yield refuse("BUL008", field="repeats", value=draft.repeats, least=1, most=MOST_REPEATS)
     if not 1 <= draft.volume <= 100:
         yield refuse("BUL008", field="volume", value=draft.volume, least=1, most=100)
+    if not 0 <= draft.every <= MOST_APART:
+        yield refuse("BUL008", field="every", value=draft.every, least=0, most=MOST_APART)
+    if draft.by_session and (draft.play_now or draft.every):
+        yield refuse("BUL016")
 
 
 def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:

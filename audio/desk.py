@@ -7,18 +7,19 @@ commit, or with the diagnostics that forbid it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from audio import ledger, relays, schedule
+from audio import ledger, placing, relays, schedule
 from audio.approval import check_signature
-from audio.bulletin import State, addressed, covers, may_approve, may_end, may_stop, order_kind, unit_name
+from audio.bulletin import State, addressed, covers, may_approve, may_end, may_record, may_stop, order_kind, unit_name
 from audio.documents import EVERYTHING, Audience, Bulletin, ContentKind, NowEntry, NowKind
 from audio.grid import Grids
 from audio.ledger import Actor, Target
+from audio.paper import Paper
 from audio.refusals import refuse
 from audio.scripts import may_send
 from audio.timetable import DAY
@@ -70,12 +71,14 @@ class Done(Generic[T]):
 class Approved:
     """``starts`` (ms): the first planned one per commune, or the order's per place.
 
-    ``homeless`` are communes in which at least one start found no room; ``warnings`` say so to a person.
+    ``homeless`` are communes in which at least one start found no room; ``warnings`` say so to a person. ``offered``:
+    communes that may pick it.
     """
 
     starts: Mapping[str, int]
     homeless: tuple[str, ...] = ()
     warnings: Refusals = ()
+    offered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +135,40 @@ def places(audience: Audience) -> tuple[str, ...]:
 
 
 def approve(
-    session: Session, scene: Scene, who: Actor, bulletin_id: str, signed: bytes, reason: str = ""
+    session: Session,
+    scene: Scene,
+    who: Actor,
+    bulletin_id: str,
+    signed: bytes,
+    reason: str = "",
+    paper: Paper | None = None,
 ) -> Done[Approved] | Refusals:
     """Keep the signed frame and give the bulletin its starts, or put its order in force.
 
-    ``reason``: why an emergency goes out without a second person (break-glass).
+    ``reason``: why an emergency goes out without a second person (break-glass). On ``paper`` the leader has signed
+    elsewhere, and ``who`` records that. What has not begun of the version before leaves the programmes.
     """
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
     bulletin = ledger.body_of(row)
-    refused = may_send(scene.network, who.person, row, bulletin, scene.now, reason) or check_signature(
-        scene.network, scene.on, row.body, signed, scene.milliseconds
-    )
+    if paper is None:
+        refused = may_send(scene.network, who.person, row, bulletin, scene.now, reason)
+    else:
+        refused = may_record(scene.network, who.person, row) or paper.problems(scene.now)
+    refused = refused or check_signature(scene.network, scene.on, row.body, signed, scene.milliseconds)
     if refused:
         return refused
     row.signed = signed
-    if may_send(scene.network, who.person, row, bulletin, scene.now):
+    if paper is None and may_send(scene.network, who.person, row, bulletin, scene.now):
         ledger.broke_glass(session, scene.now, who, row, reason)
-    ledger.decide(session, scene.now, who, row, State.APPROVED, reason)
+    ledger.decide(session, scene.now, who, row, State.APPROVED, reason, paper)
+    retired = placing.retire(session, scene.now, row) if row.replaces else ()
+    done = _placed(session, scene, row, bulletin)
+    return replace(done, changed=replace(done.changed, units=tuple(sorted({*done.changed.units, *retired}))))
+
+
+def _placed(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
     if bulletin.kind is ContentKind.RELAY:
         return _series(session, scene, row, bulletin)
     if order_kind(bulletin) is None:
@@ -193,7 +211,7 @@ def withdraw(session: Session, scene: Scene, who: Actor, bulletin_id: str, reaso
     refused = may_end(scene.network, who.person, row)
     if refused:
         return refused
-    if row.state not in (State.SUBMITTED, State.RETURNED, State.SCHEDULED, State.AIRING):
+    if row.state not in (State.SUBMITTED, State.RETURNED, State.APPROVED, State.SCHEDULED, State.AIRING):
         return (refuse("BUL023", state=row.state),)
     ledger.act(session, scene.now, who, "bulletin.withdraw", bulletin_id, {"reason": reason})
     changed = _cancel(session, scene, row, reason)
@@ -294,21 +312,22 @@ def _standing(row: NowEntryRow) -> Standing:
 
 
 def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
-    request = schedule.Request(bulletin, row.repeats, sessions=not row.play_now)
+    communes = schedule.communes(scene.network, scene.on, bulletin)
+    if placing.is_offered(bulletin):
+        placing.offer(session, row.id, communes)
+        return Done(Approved({}, offered=communes), Changed())
     starts: dict[str, int] = {}
     homeless = []
     grids = Grids(scene.network)
-    for unit in schedule.communes(scene.network, scene.on, bulletin):
-        taken = ledger.taken(session, unit, scene.now)
-        placed = schedule.starts(grids, unit, request, taken, scene.milliseconds)
-        ledger.add_airings(session, scene.now, unit, bulletin, placed)
+    for unit in communes:
+        placed = placing.place(session, grids, unit, row, scene.now)
         if placed:
             starts[unit] = placed[0].start
         if len(placed) < row.repeats:
             homeless.append(str(unit))
     cause = f"no room in {len(homeless)} communes" if homeless else ""
     ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
-    approved = Approved(starts, tuple(homeless), _warnings(scene.network, homeless))
+    approved = Approved(starts, tuple(homeless), no_room(scene.network, homeless))
     return Done(approved, Changed(units=tuple(starts)))
 
 
@@ -349,7 +368,7 @@ def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) 
     audience = ledger.body_of(row).audience
     stopped = {d.id for d in addressed(scene.network, scene.on, halt.audience)}
     left = [d for d in addressed(scene.network, scene.on, audience) if d.id not in stopped]
-    if not left and row.state in (State.SCHEDULED, State.AIRING):
+    if not left and row.state in (State.APPROVED, State.SCHEDULED, State.AIRING):
         return _cancel(session, scene, row, halt.reason)
     open_units = {scene.network.unit_of(d, scene.on) for d in left}
     units = {a.unit for a in ledger.airings(session, row.id)} - {str(u) for u in open_units}
@@ -365,7 +384,8 @@ def _cancel(session: Session, scene: Scene, row: BulletinRow, reason: str) -> Ch
     return Changed(targets, (*units, *relayed))
 
 
-def _warnings(network: Network, homeless: Iterable[str]) -> Refusals:
+def no_room(network: Network, homeless: Iterable[str]) -> Refusals:
+    """What a person is told of communes in which a start found no room."""
     units = tuple(homeless)
     if not units:
         return ()

@@ -95,6 +95,17 @@ class Grids:
         slots = [w.span for w in found if w.kind is Kind.SLOT and w.tier == tier]
         return (*slots, *(w.span for w in found if w.kind is Kind.SESSION))
 
+    def room_around(self, unit: UnitId, tier: str, at: int) -> Span | None:
+        """The whole slot or session in which a bulletin of that tier begins at ``at``, with what cuts it up."""
+        today = _date(at)
+        for day in self.days(unit, today - timedelta(days=1), today):
+            mine = [w for w in day.windows if w.kind is Kind.SESSION or (w.kind is Kind.SLOT and w.tier == tier)]
+            here = next((w for w in mine if w.span.start <= at < w.span.until), None)
+            if here is not None:
+                parts = [w.span for w in mine if (w.kind, w.unit, w.name) == (here.kind, here.unit, here.name)]
+                return Span(min(p.start for p in parts), max(p.until for p in parts))
+        return None
+
     def relays(self, unit: UnitId, now: int, until: int) -> tuple[Window, ...]:
         return tuple(w for w in self.windows(unit, now, until) if w.kind is Kind.RELAY)
 

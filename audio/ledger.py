@@ -16,8 +16,10 @@ from audio.bulletin import FOLLOWS, Draft, State
 from audio.documents import EVERYTHING, Airing, Bulletin, NowEntry, NowKind, Span, decode, encode
 from audio.envelope import next_sequence
 from audio.library import Content
+from audio.paper import Paper
 from audio.timetable import Placement
 from inventory.model import Person
+from inventory.select import fold
 from nms import journal
 from nms.journal import EventKind, new_id
 from nms.store import (
@@ -57,7 +59,13 @@ class Actor:
 
 
 def add(
-    session: Session, now: datetime, who: Actor, draft: Draft, bulletin: Bulletin, content: ContentRow | None
+    session: Session,
+    now: datetime,
+    who: Actor,
+    draft: Draft,
+    bulletin: Bulletin,
+    content: ContentRow | None,
+    replaces: BulletinRow | None = None,
 ) -> None:
     """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte. A relay has no content."""
     if content is not None:
@@ -80,6 +88,12 @@ def add(
             play_now=draft.play_now,
             repeats=draft.repeats,
             requested_at=now,
+            every=draft.every,
+            by_session=draft.by_session,
+            search=words(who.person, bulletin.title, bulletin),
+            on_behalf=who.person.area if draft.on_behalf else "",
+            first=replaces.first if replaces is not None else bulletin.id,
+            replaces=replaces.id if replaces is not None else "",
         )
     )
     session.flush()
@@ -112,6 +126,12 @@ def add_content(session: Session, content: ContentRow) -> None:
     add_once(session, content)
 
 
+def words(author: Person, title: str, bulletin: Bulletin) -> str:
+    """What a bulletin is found by, without marks and capitals."""
+    said = (title, author.id, author.name, bulletin.text, bulletin.authority, bulletin.supplier, bulletin.field)
+    return fold(" ".join(said))
+
+
 def act(session: Session, now: datetime, who: Actor, action: str, subject: str, data: dict[str, object]) -> None:
     journal.audit(session, now, who.person.id, who.uid, action, subject, data)
 
@@ -129,8 +149,16 @@ def move(session: Session, now: datetime, row: BulletinRow, to: State, cause: st
     journal.append(session, now, EventKind.BULLETIN_STATE, row.id, from_=before, to=to, cause=cause)
 
 
-def decide(session: Session, now: datetime, who: Actor, row: BulletinRow, to: State, reason: str = "") -> None:
-    """Approve or return a submitted bulletin."""
+def decide(
+    session: Session,
+    now: datetime,
+    who: Actor,
+    row: BulletinRow,
+    to: State,
+    reason: str = "",
+    paper: Paper | None = None,
+) -> None:
+    """Approve or return a submitted bulletin; on ``paper``, ``who`` records what its signer decided."""
     session.add(
         ApprovalRow(
             id=new_id(now),
@@ -140,10 +168,18 @@ def decide(session: Session, now: datetime, who: Actor, row: BulletinRow, to: St
             at=now,
             decision=str(to),
             reason=reason,
+            on_behalf=row.origin if row.on_behalf else None,
+            paper=paper.number if paper is not None else None,
+            signer=paper.signer if paper is not None else "",
+            signed_at=paper.signed_at if paper is not None else None,
         )
     )
     move(session, now, row, to, cause=reason or who.person.id)
-    act(session, now, who, f"bulletin.{to}", row.id, {"version": row.version, "reason": reason})
+    data: dict[str, object] = {"version": row.version, "reason": reason}
+    if paper is not None:
+        signed_at = paper.signed_at.isoformat(timespec="minutes")
+        data |= {"paper": paper.number, "signer": paper.signer, "signed_at": signed_at}
+    act(session, now, who, f"bulletin.{to}", row.id, data)
 
 
 def taken(session: Session, unit: str, now: datetime) -> tuple[Span, ...]:

@@ -9,26 +9,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import asrun, desk, ledger, muting, relays, retention
+from audio import asrun, commune, desk, hours, ledger, listing, muting, relays, retention
 from audio.broker import TOPICS, Broker
-from audio.bulletin import Draft, State, addressed, audience_of, checks, compose
+from audio.bulletin import Draft, audience_of, checks, compose
+from audio.commune import Ordered
 from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
 from audio.documents import Audience, DeviceState, TrialKind
+from audio.editing import Edited, Edits
+from audio.editor import Editor
+from audio.history import History, history
 from audio.intake import Intake
 from audio.ledger import Actor
 from audio.library import Content, Library
+from audio.listing import ANY, BulletinView, Find, Listing
 from audio.measure import Progress, untold
 from audio.muting import Mended, Mute, Silencing
+from audio.paper import Paper
 from audio.publisher import Hub, Publisher
-from audio.receipts import Planned, Report, report
+from audio.receipts import Report
 from audio.refusals import refuse
 from audio.relays import Relays
 from audio.sounds import sound_of
@@ -38,16 +44,22 @@ from inventory.model import TIMEZONE, Network, Person
 from nms import journal
 from nms.journal import EventKind
 from nms.outage import Outage
-from nms.store import BulletinRow, Store, StoreError, to_milliseconds
+from nms.store import BulletinRow, Store, StoreError
 from nms.store.ownership import LOST_CLAIM
 
-Decided = TypeVar("Decided", Approved, Stopped, Resumed, Mended)
+Decided = TypeVar("Decided", Approved, Stopped, Resumed, Mended, Ordered, Edited)
 
 __all__ = [
     "Approved",
     "BulletinView",
+    "Edited",
+    "Edits",
+    "Find",
+    "History",
     "Mended",
     "Mute",
+    "Ordered",
+    "Paper",
     "Playout",
     "Refusals",
     "Resumed",
@@ -65,37 +77,12 @@ TICK = 1.0
 TIME_EVERY = 60.0
 PROGRAMMES_EVERY = 3600.0
 """Seconds."""
-NEWEST = 500
-"""Bulletins listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
     bulletin: str
     content: Content
-
-
-@dataclass(frozen=True, slots=True)
-class BulletinView:
-    """A bulletin in a list: times and duration in ms, ``heard`` of ``expected`` loudspeakers.
-
-    Of a correction or all-clear those are expected that heard what it ``follows``.
-    """
-
-    id: str
-    title: str
-    cls: str
-    tier: str
-    origin: str
-    author: str
-    state: State
-    audience: str
-    created: int
-    valid_until: int
-    duration: int
-    heard: int
-    expected: int
-    follows: str = ""
 
 
 class Playout:
@@ -123,8 +110,8 @@ class Playout:
         self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
         self._trials = Trials(store, self._publisher, self._intake, clock)
         self._unsigned: tuple[Relay, ...] = ()
-        self._heard: dict[str, tuple[int, int]] = {}
-        self._expected: dict[str, tuple[Network, object, int]] = {}
+        self._editor = Editor(store, library, self._scene, partial(sound_of, library), self._decide)
+        self._listing = Listing(store, self._scene, lambda: self._intake.committed)
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -157,6 +144,7 @@ class Playout:
         if person.id != draft.author:
             return (refuse("BUL001", person=person.id, cls=draft.cls, unit=draft.origin),)
         found = checks(scene.network, scene.on, draft, scene.now)
+        found += hours.play_now(scene.network, scene.on, draft, scene.now)
         if found:
             return found
         content = await sound_of(self._library, draft, progress)
@@ -179,19 +167,7 @@ class Playout:
         refused = relays.may_hand_in(scene.network, scene.on, person, unit)
         if refused:
             return refused
-
-        def work(session: Session) -> tuple[str, ...]:
-            known = [s.bulletin for s in relays.series(session, scene.now)]
-            known += relays.waiting(session, scene.now)
-            made = []
-            for line in relays.unsigned(scene.network, known, scene.on, scene.milliseconds):
-                if line.unit == unit:
-                    draft, bulletin = relays.compose(scene.network, line, person, authority, scene.now)
-                    ledger.add(session, scene.now, who, draft, bulletin, None)
-                    made.append(bulletin.id)
-            return tuple(made)
-
-        return await self._store.write(work)
+        return await self._store.write(lambda s: relays.hand_in(s, scene.network, who, unit, authority, scene.now))
 
     async def body(self, bulletin_id: str) -> bytes | Refusals:
         """The exact bytes that the approver reads and signs."""
@@ -199,16 +175,42 @@ class Playout:
         return row.body if row is not None else (refuse("BUL020", bulletin=bulletin_id),)
 
     async def approve(
-        self, person: Person, bulletin_id: str, signed: bytes, reason: str = "", *, uid: int = NOBODY
+        self,
+        person: Person,
+        bulletin_id: str,
+        signed: bytes,
+        reason: str = "",
+        paper: Paper | None = None,
+        *,
+        uid: int = NOBODY,
     ) -> Approved | Refusals:
-        """Take the approver's signature, plan the bulletin or put its order in force, and publish that at once."""
+        """Take the approver's signature, plan the bulletin or put its order in force, and publish that at once.
+
+        On ``paper`` the approver has signed elsewhere: ``person`` records it, and signs for the devices.
+        """
         scene, who = self._scene(), Actor(person, uid)
-        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed, reason))
+        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed, reason, paper))
+
+    async def edit(self, person: Person, bulletin_id: str, edits: Edits, *, uid: int = NOBODY) -> Edited | Refusals:
+        """Change what needs no approval at once; anything else becomes the next version, for its approver."""
+        return await self._editor.edit(person, bulletin_id, edits, uid)
 
     async def give_back(self, person: Person, bulletin_id: str, reason: str, *, uid: int = NOBODY) -> Refusals:
         """Return a submitted bulletin to its author; empty when that is done."""
         scene, who = self._scene(), Actor(person, uid)
         return await self._store.write(lambda s: desk.give_back(s, scene, who, bulletin_id, reason))
+
+    async def order(
+        self, person: Person, unit: str, bulletin_id: str, before: str, *, uid: int = NOBODY
+    ) -> Ordered | Refusals:
+        """Put one priority bulletin before another in a commune's programme, and publish that at once."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: commune.order(s, scene, who, unit, bulletin_id, before))
+
+    async def pick(self, person: Person, unit: str, bulletin_id: str, *, uid: int = NOBODY) -> Approved | Refusals:
+        """Air a higher tier's normal bulletin in a commune."""
+        scene, who = self._scene(), Actor(person, uid)
+        return await self._decide(lambda s: commune.pick(s, scene, who, unit, bulletin_id))
 
     async def all_clear(self, person: Person, bulletin_id: str, *, uid: int = NOBODY) -> Stopped | Refusals:
         """End an emergency or drill everywhere at once."""
@@ -281,48 +283,26 @@ class Playout:
         found = await self._store.read(lambda s: muting.mutes(s, since or now))
         return found if since is not None else tuple(muting.in_force(found, now).values())
 
-    async def bulletins(self) -> tuple[BulletinView, ...]:
-        """The newest bulletins, newest first."""
-        query = select(BulletinRow).order_by(BulletinRow.created.desc(), BulletinRow.id.desc()).limit(NEWEST)
-        rows = await self._store.read(lambda s: s.scalars(query).all())
-        counted = dict(self._intake.committed)
-        stale = [r.id for r in rows if self._heard.get(r.id, (-1, 0))[0] != counted.get(r.id, 0)]
-        if stale:
-            heard = await self._store.read(lambda s: asrun.heard(s, stale))
-            self._heard |= {bulletin: (counted.get(bulletin, 0), heard.get(bulletin, 0)) for bulletin in stale}
+    async def bulletins(self, find: Find = ANY) -> tuple[BulletinView, ...]:
+        """A page of bulletins, newest first."""
+        return await self._listing.page(find)
+
+    async def bulletin(self, bulletin_id: str) -> BulletinView | None:
+        return await self._listing.one(bulletin_id)
+
+    async def offers(self, unit: str) -> tuple[BulletinView, ...]:
+        """What a commune may still pick, newest first."""
         scene = self._scene()
-        views = tuple(self._view(scene, row) for row in rows)
-        follows = {view.follows for view in views if view.follows}
-        told = await self._store.read(lambda s: {b: len(asrun.reached(s, b)) for b in follows}) if follows else {}
-        return tuple(replace(view, expected=told.get(view.follows, view.expected)) for view in views)
+        return await self._listing.offers(lambda s: commune.offers(s, scene, unit))
+
+    async def history(self, bulletin_id: str) -> History | Refusals:
+        """All that is known of a bulletin in all its versions."""
+        return await self._store.read(lambda s: history(s, bulletin_id))
 
     async def report(self, bulletin_id: str) -> Report | Refusals:
         """Who was addressed by the bulletin, and what each of them reported."""
         scene = self._scene()
-
-        def collect(session: Session) -> Report | Refusals:
-            row = session.get(BulletinRow, bulletin_id)
-            if row is None:
-                return (refuse("BUL020", bulletin=bulletin_id),)
-            bulletin = ledger.body_of(row)
-            planned = [Planned(a.id, to_milliseconds(a.start)) for a in ledger.airings(session, bulletin_id)]
-            planned += [
-                Planned(str(o.entry["entry"]), to_milliseconds(o.from_), bulletin.every)
-                for o in ledger.orders(session, bulletin_id)
-            ]
-            devices = [d.id for d in addressed(scene.network, scene.on, bulletin.audience)]
-            if bulletin.follows:
-                heard = asrun.reached(session, bulletin.follows)
-                devices = [d for d in devices if d in heard]
-            return report(
-                bulletin_id,
-                devices,
-                planned,
-                asrun.receipts(session, bulletin_id),
-                muting.silenced(session, scene, bulletin),
-            )
-
-        return await self._store.read(collect)
+        return await self._store.read(lambda s: listing.of_bulletin(s, scene, bulletin_id))
 
     async def now_playing(self) -> Mapping[str, DeviceState]:
         """What every device that has spoken said of itself last."""
@@ -355,29 +335,6 @@ class Playout:
         await self._publisher.orders(outcome.changed.targets)
         await self._publisher.programmes(outcome.changed.units)
         return outcome.answer
-
-    def _view(self, scene: Scene, row: BulletinRow) -> BulletinView:
-        bulletin = ledger.body_of(row)
-        network, on, expected = self._expected.get(row.id, (None, None, 0))
-        if network is not scene.network or on != scene.on:
-            expected = len(addressed(scene.network, scene.on, bulletin.audience))
-            self._expected[row.id] = scene.network, scene.on, expected
-        return BulletinView(
-            id=row.id,
-            title=row.title,
-            cls=row.cls,
-            tier=row.tier,
-            origin=row.origin,
-            author=row.author,
-            state=State(row.state),
-            audience=row.audience,
-            created=to_milliseconds(row.created),
-            valid_until=to_milliseconds(row.valid_until),
-            duration=bulletin.duration,
-            heard=self._heard.get(row.id, (0, 0))[1],
-            expected=expected,
-            follows=bulletin.follows,
-        )
 
     async def _follow(self) -> None:
         """Once a second: what time brings about by itself, and signed time for devices that have just come online."""

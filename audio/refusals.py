@@ -25,6 +25,16 @@ CODES: Mapping[str, tuple[str, str]] = {
     "BUL010": ("the bulletin takes {size} bytes, more than {most}", "choose units or a group, shorten the text"),
     "BUL011": ("a bulletin has either a text or a recording", "give one of the two"),
     "BUL012": ("'{audience}' depends on the state of devices", "name units, groups or devices"),
+    "BUL013": (
+        "a {cls} bulletin names what it rests on (căn cứ)",
+        "give the document's number and date, or by whose order",
+    ),
+    "BUL014": (
+        "quiet hours in {unit} until {until}: only an emergency plays now",
+        "hand it in for the next session, or play it from {until} on",
+    ),
+    "BUL015": ("{person} belongs to {unit}: nobody enters it on that unit's behalf", "hand it in as {unit}'s own"),
+    "BUL016": ("once in each session goes neither with 'play now' nor with a gap", "choose one of them"),
     "BUL020": ("there is no bulletin {bulletin}", "check the number in the list of bulletins"),
     "BUL021": ("nobody approves a bulletin of their own", "wait for a leader of {unit}"),
     "BUL022": ("{person} may not approve for {unit}", "an approver of {unit} decides"),
@@ -74,6 +84,32 @@ CODES: Mapping[str, tuple[str, str]] = {
         "look whether this one is another; it is not refused",
     ),
     "BUL069": ("there are no words to be said", "give them with --text, or put them into the script"),
+    "BUL080": (
+        "among priority bulletins the commune decides the order: {person} does not belong to {unit}",
+        "an editor, operator or approver of {unit} decides",
+    ),
+    "BUL081": (
+        "a higher tier's normal bulletin airs where the commune picks it: {person} does not belong to {unit}",
+        "an editor, operator or approver of {unit} picks it",
+    ),
+    "BUL082": ("{unit} has no priority start of '{title}' still to begin", "see what is to come: loa bulletin"),
+    "BUL083": ("in that order there is no room for '{title}' in {unit}", "extend its validity, or leave the order"),
+    "BUL084": ("'{title}' is not on offer to {unit}", "see what is: loa offers"),
+    "BUL085": ("an emergency or drill in force is not edited", "withdraw it, or give the all-clear"),
+    "BUL086": ("version {version} of it waits already: {bulletin}", "edit that one, or have it decided"),
+    "BUL087": (
+        "{person} may not record an approval on paper for {unit}",
+        "somebody else than the author records it: an editor, operator or approver of that area",
+    ),
+    "BUL088": (
+        "an approval on paper has a number, a signer and the time of signing, not later than now",
+        "give --paper, --signer and --at as they stand on the paper",
+    ),
+    "BUL089": ("the edit changes nothing", "say what is to be different"),
+    "BUL090": (
+        "'{title}' comes from the grid, a script or another bulletin, and is not edited",
+        "withdraw it, and make another: from the grid, with loa emergency, or with loa correct",
+    ),
 }
 
 

@@ -17,10 +17,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import schedule
+from audio import ledger, schedule
 from audio.bulletin import Draft, State, may, unit_name
 from audio.documents import Airing, Audience, Bulletin, BulletinClass, ContentKind, Span, decode
 from audio.grid import Grids, Window, terms
+from audio.ledger import Actor
 from audio.refusals import refuse
 from inventory.diagnostics import Diagnostic, Severity
 from inventory.lines import Relay
@@ -139,6 +140,21 @@ def may_hand_in(network: Network, on: date, person: Person, unit: str) -> tuple[
     if not may(network, person, (Role.EDITOR,), unit):
         return (refuse("BUL001", person=person.name, cls=BulletinClass.NORMAL, unit=name),)
     return () if declared(network, unit, on) else (refuse("BUL051", unit=name),)
+
+
+def hand_in(
+    session: Session, network: Network, who: Actor, unit: str, authority: str, now: datetime
+) -> tuple[str, ...]:
+    """Make a bulletin to be signed of each relay of the unit that has none; the ids of the new ones."""
+    known = [s.bulletin for s in series(session, now)]
+    known += waiting(session, now)
+    on, made = network.on(now.astimezone(TIMEZONE).date()), []
+    for line in unsigned(network, known, on, to_milliseconds(now)):
+        if line.unit == unit:
+            draft, bulletin = compose(network, line, who.person, authority, now)
+            ledger.add(session, now, who, draft, bulletin, None)
+            made.append(bulletin.id)
+    return tuple(made)
 
 
 def compose(network: Network, line: Relay, person: Person, authority: str, now: datetime) -> tuple[Draft, Bulletin]:

@@ -271,6 +271,7 @@ class _Collector:
             groups=self.groups,
             people=self.people,
             quiet_hours=tuple(QuietHours(**v) for v in top.get("quiet_hours", ()) if QUIET.whole(v)),
+            authority_for=tuple(top.get("authority_for", ("priority", "emergency"))),
             maintenance=tuple(_maintenance(v) for v in top.get("maintenance", ()) if MAINTENANCE.whole(v)),
             hub=Hub(**top["hub"]) if HUB.whole(top.get("hub", {})) else None,
             rollout=Rollout(**top.get("rollout", {})),

@@ -406,6 +406,7 @@ class Network:
     groups: Mapping[GroupId, Group] = field(default_factory=dict)
     people: Mapping[PersonId, Person] = field(default_factory=dict)
     quiet_hours: tuple[QuietHours, ...] = ()
+    authority_for: tuple[str, ...] = ("priority", "emergency")
     sessions: tuple[Session, ...] = ()
     grid: Grid = Grid()
     targets: tuple[Target, ...] = ()

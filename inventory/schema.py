@@ -282,6 +282,12 @@ NETWORK = Record(
         Field("overlay", Number(1, 223), "first octet of the /8 that devices are addressed in", default="10"),
         Field("profiles", ListOf(SLUG), "device families in use", required=True),
         Field("quiet_hours", ListOf(QUIET), "daily windows without sound (khung giờ không phát)"),
+        Field(
+            "authority_for",
+            ListOf(Choice({name: name for name in ("normal", "priority", "emergency")})),
+            "classes of bulletins that must name their authority (căn cứ)",
+            default="[priority, emergency]",
+        ),
         Field("maintenance", ListOf(MAINTENANCE), "planned work: what is off then is not lost"),
         Field("hub", HUB, "how devices find the hub"),
         Field("rollout", ROLLOUT, "how changes reach devices: first a few, then waves"),

@@ -11,13 +11,13 @@ from typing import Any
 from audio.bulletin import Draft
 from audio.documents import BulletinClass
 from audio.playout import BulletinView
+from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import ReceiptRow, to_milliseconds
 from tui import methods as m
-from tui.hub import Caller, Refusal
+from tui.hub import Caller, Refusal, refuse
 
-_CLASSES = ", ".join(BulletinClass)
 MAX_AUDIO = 64 * 1024 * 1024
 
 
@@ -30,14 +30,14 @@ def decoded(text: str) -> bytes:
         ) from None
 
 
-def audio_file(push: m.Push, folder: Path) -> Path | None:
-    """The uploaded recording as a file of the hub's own; its name is only a name."""
-    if not push.audio:
+def audio_file(audio: str, name: str, folder: Path) -> Path | None:
+    """The uploaded recording (base64) as a file of the hub's own; its name is only a name."""
+    if not audio:
         return None
-    data = decoded(push.audio)
+    data = decoded(audio)
     if len(data) > MAX_AUDIO:
         raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
-    path = folder / (Path(push.audio_name).name or "recording")
+    path = folder / (Path(name).name or "recording")
     path.write_bytes(data)
     return path
 
@@ -46,17 +46,11 @@ def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None)
     """What the caller wants aired. Refuses a caller who is nobody, and a class that there is not."""
     unit = network.units.get(UnitId(push.origin))
     tier = unit.tier if unit else Tier.COMMUNE
-    if push.cls not in list(BulletinClass):
-        raise Refusal(
-            m.Problem(
-                "CFG107", "no class is called '{value}'", "one of: {known}", {"value": push.cls, "known": _CLASSES}
-            )
-        )
     return Draft(
         tier=tier,
         origin=UnitId(push.origin),
         author=caller.known().id,
-        cls=BulletinClass(push.cls),
+        cls=bulletin_class(push.cls),
         title=push.title,
         audience=push.audience or f"{tier}={push.origin}",
         text=push.text,
@@ -68,7 +62,26 @@ def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None)
         volume=push.volume,
         authority=push.authority,
         trim=push.trim,
+        supplier=push.supplier,
+        field=push.field,
+        every=push.every,
+        by_session=push.by_session,
+        on_behalf=push.on_behalf,
     )
+
+
+def bulletin_class(name: str) -> BulletinClass:
+    if name not in list(BulletinClass):
+        fields = {"value": name, "known": ", ".join(BulletinClass)}
+        raise Refusal(m.Problem("CFG107", "no class is called '{value}'", "one of: {known}", fields))
+    return BulletinClass(name)
+
+
+def done(outcome: Any) -> Any:
+    """The result, or the refusal it is."""
+    if isinstance(outcome, tuple) and outcome and isinstance(outcome[0], Diagnostic):
+        raise refuse(outcome)
+    return outcome
 
 
 def moment(milliseconds: int) -> datetime | None:
@@ -99,6 +112,7 @@ def bulletin_row(view: BulletinView) -> m.BulletinRow:
         heard=view.heard,
         expected=view.expected,
         follows=view.follows,
+        version=view.version,
     )
 
 

@@ -19,6 +19,7 @@ from inventory.model import Device, DeviceKind, Script
 from nms.store import to_milliseconds
 from tui import emergency_methods as e
 from tui import methods as m
+from tui.answers import done
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.overview import Places
 
@@ -56,9 +57,7 @@ class EmergencyService:
         return e.ScriptRows(tuple(_script_row(s) for s in self._where().network.scripts.values()))
 
     async def preview(self, caller: Caller, params: e.Call) -> e.CallPreview:
-        found = await self._emergencies.prepare(caller.known(), _call(params))
-        if not isinstance(found, Prepared):
-            raise refuse(found)
+        found: Prepared = done(await self._emergencies.prepare(caller.known(), _call(params)))
         places = self._where()
         meant = addressed(places.network, places.on, found.audience)
         boards = sum(
@@ -103,9 +102,8 @@ def _call(params: e.Call) -> emergency.Call:
     return emergency.Call(params.script, params.area, params.values, params.typed)
 
 
-def _made(found: Any) -> m.Submitted:
-    if not isinstance(found, Made):
-        raise refuse(found)
+def _made(outcome: Any) -> m.Submitted:
+    found: Made = done(outcome)
     return m.Submitted(found.bulletin, found.content.duration_ms, found.content.lufs, found.content.source)
 
 

@@ -111,13 +111,28 @@ class BulletinRow:
     heard: int
     expected: int
     follows: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Which bulletins: every word of ``search`` occurs in them, in this ``state``, of this ``origin``, handed in
+    ``since``; of the page after the bulletin ``before``.
+    """
+
+    search: str = ""
+    state: str = ""
+    origin: str = ""
+    since: int = 0
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BulletinRows:
-    """Newest first."""
+    """Newest first; ``more``: there is another page."""
 
     bulletins: tuple[BulletinRow, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +240,11 @@ class Push:
     volume: int = 100
     authority: str = ""
     trim: bool = False
+    supplier: str = ""
+    field: str = ""
+    every: int = 0
+    by_session: bool = False
+    on_behalf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,20 +316,28 @@ class Body:
 class Approve:
     """``signed`` is the bulletin's frame (base64), made in the approver's own process with the issuer's key.
 
-    ``reason``: why an emergency goes out without a second person.
+    ``reason``: why an emergency goes out without a second person. ``paper``, its ``signer`` and ``signed_at``: the
+    leader signed on paper, and the caller records that.
     """
 
     bulletin: str
     signed: str
     reason: str = ""
+    paper: str = ""
+    signer: str = ""
+    signed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """``starts``: first planned start per commune; ``homeless``: communes in whose programme it found no room."""
+    """``starts``: first planned start per commune; ``homeless``: communes in whose programme it found no room.
+
+    ``offered``: communes that may pick it.
+    """
 
     starts: Mapping[str, int]
     homeless: tuple[str, ...]
+    offered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +440,7 @@ OVERVIEW = Method("overview", Nothing, Overview)
 WATCH = Method("watch", Nothing, Overview, stream=True)
 DEVICES = Method("devices", Select, DeviceRows)
 EVENTS = Method("events", Since, EventRows)
-BULLETINS = Method("bulletins", Nothing, BulletinRows)
+BULLETINS = Method("bulletins", Find, BulletinRows)
 PREVIEW = Method("preview", Push, Preview)
 BODY = Method("body", BulletinId, Body)
 APPROVE = Method("approve", Approve, Approved)

@@ -14,13 +14,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import bulletin as rules
+from audio import hours
 from audio.documents import Audience, Bulletin, ContentKind, decode
 from audio.emergency import Emergencies, without_second_person
+from audio.listing import PAGE, Find
 from audio.measure import Step
-from audio.playout import Playout
+from audio.playout import Paper, Playout
 from audio.receipts import Outcome
 from audio.receipts import Report as Heard
-from inventory.diagnostics import Diagnostic
+from audio.refusals import refuse as unknown
 from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
@@ -29,7 +31,9 @@ from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row
 from tui.alarm_service import AlarmService
 from tui.answers import area_name, as_run_row, audio_file, bulletin_row, decoded, draft_of, sweep_row
+from tui.answers import done as _done
 from tui.asrun_service import AsRunService
+from tui.desk_service import DeskService
 from tui.emergency_service import EmergencyService
 from tui.grid_service import GridService
 from tui.handing_in import SUBMIT, Making
@@ -105,7 +109,8 @@ class HubService:
         urgent = EmergencyService(self._where, lambda: self._monitor.latest, self._unheard, self._emergencies)
         log = AsRunService(self._network, self._clock, self._store)
         grids = GridService(self._where, self._clock, self._store, self._playout)
-        found |= urgent.handlers() | log.handlers() | grids.handlers()
+        desk = DeskService(self._where, self._playout)
+        found |= urgent.handlers() | log.handlers() | grids.handlers() | desk.handlers()
         return found | alarms.handlers() | sites.handlers()
 
     # -- what is
@@ -128,12 +133,12 @@ class HubService:
         playing = await self._playing()
         silenced = len(await self._playout.mutes())
         states = {d: str(h.state) for d, h in snapshot.healths.items()} if snapshot else {}
-        views = await self._playout.bulletins()
+        views = await self._playout.bulletins(Find(limit=BULLETINS_SHOWN))
         return m.Overview(
             now=to_milliseconds(now),
             units=unit_rows(places, states, playing),
             causes=self._causes(places),
-            bulletins=tuple(bulletin_row(v) for v in views[:BULLETINS_SHOWN]),
+            bulletins=tuple(bulletin_row(v) for v in views),
             sweep=sweep_row(snapshot),
             broker=self._broker.connected,
             hub=tuple(f"{kind}:{t.detail}" for kind, t in self._troubles().items() if t.present),
@@ -175,13 +180,18 @@ class HubService:
 
     # -- bulletins
 
-    async def bulletins(self, _: Caller, __: m.Nothing) -> m.BulletinRows:
-        return m.BulletinRows(tuple(bulletin_row(v) for v in await self._playout.bulletins()))
+    async def bulletins(self, _: Caller, find: m.Find) -> m.BulletinRows:
+        since = from_milliseconds(find.since) if find.since else None
+        wanted = Find(find.search, find.state, find.origin, since, find.before, PAGE + 1)
+        views = await self._playout.bulletins(wanted)
+        return m.BulletinRows(tuple(bulletin_row(v) for v in views[:PAGE]), len(views) > PAGE)
 
     async def preview(self, caller: Caller, push: m.Push) -> m.Preview:
         places, snapshot = self._where(), self._monitor.latest
+        now = self._clock()
         draft = draft_of(places.network, caller, push, None)
-        problems = rules.checks(places.network, places.on, draft, self._clock())
+        problems = rules.checks(places.network, places.on, draft, now)
+        problems += hours.play_now(places.network, places.on, draft, now)
         audience = rules.audience_of(places.network, places.on, draft.audience)
         known = audience if isinstance(audience, Audience) else Audience()
         meant = rules.addressed(places.network, places.on, known)
@@ -210,7 +220,7 @@ class HubService:
         person = caller.known()
         news: asyncio.Queue[Step | None] = asyncio.Queue()
         with tempfile.TemporaryDirectory(prefix="loa-push-") as folder:
-            draft = draft_of(self._network(), caller, push, audio_file(push, Path(folder)))
+            draft = draft_of(self._network(), caller, push, audio_file(push.audio, push.audio_name, Path(folder)))
             submission = self._playout.submit(person, draft, uid=caller.uid, progress=news.put_nowait)
             work = asyncio.create_task(submission)
             work.add_done_callback(lambda _: news.put_nowait(None))
@@ -235,8 +245,12 @@ class HubService:
     async def approve(self, caller: Caller, params: m.Approve) -> m.Approved:
         person = caller.known()
         signed = decoded(params.signed)
-        done = _done(await self._playout.approve(person, params.bulletin, signed, params.reason, uid=caller.uid))
-        return m.Approved(done.starts, done.homeless)
+        paper = None
+        if params.paper or params.signer:
+            paper = Paper(params.paper, params.signer, from_milliseconds(params.signed_at))
+        found = await self._playout.approve(person, params.bulletin, signed, params.reason, paper, uid=caller.uid)
+        done = _done(found)
+        return m.Approved(done.starts, done.homeless, done.offered)
 
     async def give_back(self, caller: Caller, params: m.Return) -> m.Nothing:
         refused = await self._playout.give_back(caller.known(), params.bulletin, params.reason, uid=caller.uid)
@@ -323,7 +337,10 @@ class HubService:
         return tuple(silenced_row(places, mute) for mute in mutes if mute.device in meant)
 
     async def _row(self, bulletin: str) -> m.BulletinRow:
-        return next(bulletin_row(v) for v in await self._playout.bulletins() if v.id == bulletin)
+        view = await self._playout.bulletin(bulletin)
+        if view is None:
+            raise refuse((unknown("BUL020", bulletin=bulletin),))
+        return bulletin_row(view)
 
     def _outcome(self, outcome: Outcome) -> m.ReportRow:
         places = self._where()
@@ -340,16 +357,9 @@ class HubService:
         )
 
 
-_UNFINISHED = ("BUL006", "BUL011")
+_UNFINISHED = ("BUL006", "BUL011", "BUL013")
 
 
 def _read_out(bulletin: Bulletin) -> str:
     """The text that a voice speaks; a recording's text is for boards."""
     return bulletin.text if bulletin.kind is ContentKind.SPEECH else ""
-
-
-def _done(outcome: Any) -> Any:
-    """The result, or the refusal it is."""
-    if isinstance(outcome, tuple) and outcome and isinstance(outcome[0], Diagnostic):
-        raise refuse(outcome)
-    return outcome

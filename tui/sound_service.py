@@ -34,7 +34,7 @@ class SoundService:
     async def sound(self, caller: Caller, push: m.Push) -> Sound:
         network, now = self._network(), self._clock()
         with tempfile.TemporaryDirectory(prefix="loa-sound-") as folder:
-            draft = draft_of(network, caller, push, audio_file(push, Path(folder)))
+            draft = draft_of(network, caller, push, audio_file(push.audio, push.audio_name, Path(folder)))
             problems = rules.checks(network, network.on(now.astimezone(TIMEZONE).date()), draft, now)
             if problems:
                 raise refuse(problems)

@@ -178,7 +178,12 @@ class EventRow(Base):
 
 
 class BulletinRow(Base):
-    """A bulletin. ``body`` is the exact JSON bytes that the approver signs, ``signed`` the issuer-signed frame."""
+    """One version of a bulletin. ``body`` is the exact JSON bytes that the approver signs, ``signed`` their frame.
+
+    ``first`` is the id of version 1, ``replaces`` of the version before. ``on_behalf``: the upper unit that entered it
+    for ``origin``. Its ``repeats`` begin ``every`` ms apart, or one in each session (``by_session``); with neither, one
+    after the other. ``search`` is what it is found by, folded.
+    """
 
     __tablename__ = "bulletin"
     __table_args__ = (
@@ -188,6 +193,8 @@ class BulletinRow(Base):
             name="state",
         ),
         Index(None, "state"),
+        Index(None, "first"),
+        Index(None, "created"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -207,10 +214,31 @@ class BulletinRow(Base):
     repeats: Mapped[int] = mapped_column(default=1)
     signed: Mapped[bytes | None] = mapped_column(default=None)
     requested_at: Mapped[datetime | None] = mapped_column(default=None)
+    every: Mapped[int] = mapped_column(BigInteger, default=0)
+    by_session: Mapped[bool] = mapped_column(default=False)
+    search: Mapped[str] = mapped_column(default="")
+    on_behalf: Mapped[str] = mapped_column(default="")
+    first: Mapped[str] = mapped_column(default="")
+    replaces: Mapped[str] = mapped_column(default="")
+
+
+class OfferRow(Base):
+    """A higher tier's normal bulletin, offered to one commune. It airs there once the commune has ``picked`` it."""
+
+    __tablename__ = "offer"
+    __table_args__ = (Index(None, "unit"),)
+
+    bulletin: Mapped[str] = mapped_column(ForeignKey("bulletin.id"), primary_key=True)
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    picked: Mapped[datetime | None] = mapped_column(default=None)
+    picked_by: Mapped[str] = mapped_column(default="")
 
 
 class ApprovalRow(Base):
-    """A decision on one version. ``on_behalf`` names the unit it was entered for, ``paper`` the document signed."""
+    """A decision on one version. ``on_behalf`` names the unit it was entered for.
+
+    ``paper``: the document that ``signer`` signed at ``signed_at``; ``person`` is then the one who recorded it.
+    """
 
     __tablename__ = "approval"
     __table_args__ = (CheckConstraint("decision IN ('approved', 'returned')", name="decision"),)
@@ -224,6 +252,8 @@ class ApprovalRow(Base):
     reason: Mapped[str] = mapped_column(default="")
     on_behalf: Mapped[str | None] = mapped_column(default=None)
     paper: Mapped[str | None] = mapped_column(default=None)
+    signer: Mapped[str] = mapped_column(default="")
+    signed_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class AiringRow(Base):

@@ -16,6 +16,7 @@ from audio.bulletin import (
     compose,
     may_approve,
     may_end,
+    may_record,
     may_stop,
     order_kind,
 )
@@ -54,6 +55,7 @@ class Row:
     state: str = "submitted"
     author: str = "chi"
     origin: str = WARD
+    on_behalf: str = ""
 
 
 def codes(found: object) -> list[str]:
@@ -115,6 +117,9 @@ def test_rounds_of_a_long_emergency_do_not_overlap() -> None:
         ({"volume": 101}, "BUL008"),
         ({"text": ""}, "BUL011"),
         ({"audio": Path("a.wav")}, "BUL011"),
+        ({"every": -1}, "BUL008"),
+        ({"by_session": True, "play_now": True}, "BUL016"),
+        ({"by_session": True, "every": 1}, "BUL016"),
         ({"audience": "commune=23557 status=lost"}, "BUL012"),
     ],
 )
@@ -137,6 +142,42 @@ def test_an_operator_may_write_emergencies_only() -> None:
     net = replace(network(), people={chief.id: chief})
     assert checks(net, ON, emergency(), EVENING) == ()
     assert codes(checks(net, ON, emergency(cls=BulletinClass.PRIORITY), EVENING)) == ["BUL001"]
+
+
+@pytest.mark.parametrize("cls", [BulletinClass.PRIORITY, BulletinClass.EMERGENCY])
+def test_what_is_not_normal_names_what_it_rests_on_unless_the_province_asks_less(cls: BulletinClass) -> None:
+    bare = draft(cls=cls, author=AN.id, authority="  ")
+    assert codes(checks(network(), ON, bare, EVENING)) == ["BUL013"]
+    assert codes(compose(network(), ON, bare, Sound(), EVENING)) == ["BUL013"]
+    assert checks(replace(network(), authority_for=()), ON, bare, EVENING) == ()
+    told = composed(replace(bare, authority=" CV 12/UBND ", supplier="Trạm y tế", field="y tế"))
+    assert (told.authority, told.supplier, told.field) == ("CV 12/UBND", "Trạm y tế", "y tế")
+
+
+def test_a_series_is_valid_as_long_as_it_lasts() -> None:
+    day = 24 * 3600 * 1000
+    for wanted, days in (({"every": day}, 21), ({"by_session": True}, 21), ({"every": 1000}, 7)):
+        bulletin = composed(draft(repeats=20, **wanted))
+        assert bulletin.valid_until - bulletin.valid_from == days * day
+
+
+def test_what_is_entered_on_behalf_of_a_unit_is_approved_by_that_units_own_leader() -> None:
+    net = network()
+    behalf = {"author": AN.id, "on_behalf": True}
+    assert checks(net, ON, draft(**behalf), EVENING) == ()
+    assert codes(checks(net, ON, draft(on_behalf=True), EVENING)) == ["BUL015"]
+    row = Row(author=AN.id, on_behalf=PROVINCE)
+    assert codes(may_approve(net, BINH, row)) == ["BUL022"]
+    assert may_approve(net, DUNG, row) == ()
+
+
+def test_an_approval_on_paper_is_recorded_by_somebody_else_of_the_area() -> None:
+    net = network()
+    assert may_record(net, EM, Row()) == may_record(net, DUNG, Row()) == may_record(net, AN, Row()) == ()
+    assert codes(may_record(net, CHI, Row())) == ["BUL021"]
+    assert codes(may_record(net, GIA, Row())) == ["BUL087"]
+    assert codes(may_record(net, DUNG, Row(origin=OTHER))) == ["BUL087"]
+    assert codes(may_record(net, DUNG, Row(state="scheduled"))) == ["BUL023"]
 
 
 def test_a_district_reaches_its_communes_and_the_province_everything() -> None:

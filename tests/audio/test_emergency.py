@@ -14,7 +14,7 @@ import pytest
 from audio.broker import Mosquitto
 from audio.documents import Bulletin, BulletinClass, NowKind, decode
 from audio.emergency import Call, Emergencies, Made, Prepared, without_second_person
-from audio.playout import Approved
+from audio.playout import Approved, Edits, Paper
 from audio.receipts import Report
 from audio.scripts import LASTING, After
 from inventory.diagnostics import Diagnostic, Severity
@@ -198,6 +198,17 @@ async def test_a_second_person_breaks_no_glass(running: Hub) -> None:
     assert not [e for e in events if e.kind is journal.EventKind.BULLETIN_BROKE_GLASS]
 
 
+async def test_an_emergency_signed_on_paper_breaks_no_glass_and_is_not_recorded_by_its_author(running: Hub) -> None:
+    alarm = await running.submit(emergency())
+    signed = await running.sign(alarm, PROVINCE)
+    paper = Paper("12/CĐ-UBND", "Chủ tịch UBND tỉnh", running.clock())
+    running.clock.skip(seconds=61)
+    assert codes(await running.playout.approve(AN, alarm, signed, "đập vỡ", paper)) == ["BUL021"]
+    assert isinstance(await running.playout.approve(BINH, alarm, signed, paper=paper), Approved)
+    events = await running.store.read(lambda s: journal.recent(s, 20, alarm))
+    assert not [e for e in events if e.kind is journal.EventKind.BULLETIN_BROKE_GLASS]
+
+
 @pytest.mark.parametrize(
     ("what", "text", "words"),
     [
@@ -235,6 +246,16 @@ async def test_only_those_who_heard_the_alarm_are_expected_to_hear_its_end(runni
     assert [o.device for o in report.outcomes] == ["23557-L01"]
     [view] = [v for v in await running.playout.bulletins() if v.id == end]
     assert (view.heard, view.expected) == (0, 1)
+
+
+async def test_words_approved_before_and_the_end_of_an_alarm_are_not_edited(running: Hub, desk: Emergencies) -> None:
+    made = await desk.call(AN, call(), uid=1)
+    assert isinstance(made, Made)
+    alarm = await sent(running, desk, DUNG, call())
+    end = await desk.follow(DUNG, alarm, After.ALL_CLEAR, "", uid=1)
+    assert isinstance(end, Made)
+    for bulletin, person in ((made.bulletin, AN), (alarm, DUNG), (end.bulletin, DUNG)):
+        assert codes(await running.playout.edit(person, bulletin, Edits(text="Chạy ngay."))) == ["BUL090"]
 
 
 async def test_what_nobody_can_have_heard_has_no_end(running: Hub, desk: Emergencies) -> None:

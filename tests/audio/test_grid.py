@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio.documents import Span
+from audio import series
+from audio.bulletin import compose
+from audio.documents import Bulletin, Span
 from audio.grid import Grids, Kind, Why, airtime, without
-from audio.schedule import quiet
+from audio.schedule import Request, quiet
+from audio.series import Spacing
 from audio.trust import policy
 from inventory.lines import (
     AirtimeLimit,
@@ -37,7 +40,8 @@ from inventory.model import (
     UnitId,
 )
 from nms.store import to_milliseconds
-from tests.audio.province import DISTRICT, OTHER, PROVINCE, WARD, network
+from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, draft, network
+from tests.audio.test_bulletin import Sound
 
 MONDAY = date(2024, 12, 2)
 HALF = 1800.0
@@ -258,3 +262,17 @@ def test_no_two_windows_of_a_unit_meet_and_a_day_is_the_same_however_it_is_asked
 def test_quiet_hours_of_the_nearest_unit() -> None:
     net = replace(made(), quiet_hours=(*network().quiet_hours, QuietHours(WARD, time(22), time(4))))
     assert quiet(net, WARD, at("12:00"), at("23:00"))[0].start == at("22:00")
+
+
+def test_a_session_that_a_relay_cuts_up_is_one_session_to_a_series() -> None:
+    net = network()
+    relay = Relay(PROVINCE, "VOV1 chiều", "vov1", time(17, 15), QUARTER)
+    grids = Grids(replace(net, grid=replace(GRID, relays=(relay,), slots=())))
+    assert grids.room_around(WARD, "commune", at("17:40")) == span("17:00", "18:00")
+    assert grids.room_around(WARD, "commune", at("17:20")) is None
+    bulletin = compose(net, EVENING.date(), draft(), Sound(), EVENING)
+    assert isinstance(bulletin, Bulletin)
+    request = Request(bulletin, 3, sessions=True)
+    placed = series.starts(grids, WARD, request, Spacing(by_session=True), (), to_milliseconds(EVENING))
+    today, tomorrow = EVENING.date(), EVENING.date() + timedelta(days=1)
+    assert [p.start for p in placed] == [at("17:00", today), at("05:00", tomorrow), at("17:00", tomorrow)]

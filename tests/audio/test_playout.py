@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from audio.broker import Mosquitto
-from audio.documents import Bulletin, NowKind, Receipt, Result, decode, encode
-from audio.playout import Approved, Stopped
+from audio.documents import Bulletin, BulletinClass, NowKind, Receipt, Result, decode, encode
+from audio.playout import Approved, Stopped, Submitted
 from audio.receipts import Heard, Report
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Tier
@@ -188,7 +188,14 @@ async def test_bulletins_are_placed_around_each_other_and_nothing_is_moved(runni
 
 async def test_a_district_bulletin_is_in_every_communes_programme(running: Hub) -> None:
     ear, other = await running.ear("23557-L01"), await running.ear("23560-L01")
-    district = draft(tier=Tier.DISTRICT, origin=DISTRICT, author=AN.id, audience="district=622")
+    district = draft(
+        tier=Tier.DISTRICT,
+        origin=DISTRICT,
+        author=AN.id,
+        audience="district=622",
+        cls=BulletinClass.PRIORITY,
+        authority="KH 5/KH-UBND",
+    )
     _, approved = await running.push(district)
     assert set(approved.starts) == {WARD, OTHER}
     await eventually(lambda: PROGRAMME in ear.frames and OTHER_PROGRAMME in other.frames)
@@ -211,10 +218,22 @@ async def test_what_finds_no_room_is_said_and_not_lost(running: Hub) -> None:
 
 
 async def test_nothing_is_placed_in_quiet_hours(running: Hub) -> None:
+    bulletin = await running.submit(draft(play_now=True))
     running.clock.skip(hours=4, seconds=25)
-    bulletin, _ = await running.push(draft(play_now=True))
+    approved = await running.playout.approve(BINH, bulletin, await running.sign(bulletin, WARD))
+    assert isinstance(approved, Approved), approved
     [(_, start)] = await airings(running, bulletin)
     assert start == (EVENING + timedelta(days=1)).replace(hour=5, minute=0, second=0)
+
+
+async def test_play_now_is_refused_in_quiet_hours_with_the_hour_from_which_it_may(running: Hub) -> None:
+    running.clock.skip(hours=6, seconds=30)
+    refused = await running.playout.submit(CHI, draft(play_now=True))
+    assert codes(refused) == ["BUL014"]
+    assert isinstance(refused, tuple)
+    assert refused[0].fields == {"unit": "Phường Yên Đỗ", "until": "05:00 02/10/2024"}
+    assert isinstance(await running.playout.submit(AN, emergency(play_now=True)), Submitted)
+    assert isinstance(await running.playout.submit(CHI, draft()), Submitted)
 
 
 async def test_an_emergency_carries_its_sound_and_ends_with_the_all_clear(running: Hub, library: SpokenOnce) -> None:
@@ -326,7 +345,7 @@ async def test_a_stop_of_everything_holds_ten_minutes_and_cancels_nothing(runnin
 
 async def test_a_named_stop_cancels_the_starts_where_everybody_is_stopped(running: Hub) -> None:
     ear = await running.ear("23557-L01")
-    wide = draft(tier=Tier.PROVINCE, origin=PROVINCE, author=AN.id, audience="province=64")
+    wide = emergency(cls=BulletinClass.PRIORITY)
     bulletin, _ = await running.push(wide)
     assert isinstance(await running.playout.stop(DUNG, "device=23557-L01", bulletin, None, "thi"), Stopped)
     assert isinstance(await running.playout.stop(DUNG, "commune=23557", bulletin, None, "thi"), Stopped)

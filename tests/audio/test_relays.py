@@ -15,7 +15,7 @@ from audio.asrun import Progress, next_state
 from audio.bulletin import State
 from audio.documents import Bulletin, ContentKind, Span, decode
 from audio.grid import Grids, terms
-from audio.playout import Approved, Stopped
+from audio.playout import Approved, Edits, Stopped
 from audio.relays import Series
 from audio.timetable import DAY, Item
 from inventory.diagnostics import Diagnostic
@@ -182,6 +182,9 @@ async def test_a_relay_is_handed_in_signed_and_in_every_programme(
             assert (body.kind, body.content, body.text) == (ContentKind.RELAY, "vov1", terms(VOV))
             await eventually(lambda: sum("BUL050" in r.message for r in caplog.records) >= 2)
             assert PROGRAMME not in ear.frames
+            refused = await running.playout.edit(AN, bulletin, Edits(repeats=1))
+            assert isinstance(refused, tuple)
+            assert [d.code for d in refused] == ["BUL090"]
 
             approved = await approve(running, bulletin)
             assert approved.starts == {WARD: TOMORROW, OTHER: TOMORROW}

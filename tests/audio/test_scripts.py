@@ -91,6 +91,7 @@ class Row:
     origin: str = WARD
     state: str = "submitted"
     created: datetime = EVENING
+    on_behalf: str = ""
 
 
 def bulletin(script: str = "lu", *units: UnitId, **changes: object) -> Bulletin:

@@ -20,7 +20,7 @@ from inventory.model import DeviceId, DeviceKind
 from tests.sim.hearing import RATE
 from tests.sim.proof import LEAST, SOUNDED, Proof
 from tests.sim.world import Broken, World
-from tui.methods import AS_RUN, BULLETINS, AsRun, BulletinRow, Nothing, Since
+from tui.methods import AS_RUN, BULLETINS, AsRun, BulletinRow, Find, Since
 
 T = TypeVar("T")
 
@@ -99,7 +99,8 @@ def melody(folder: Path, seconds: float, number: int) -> Path:
 
 def push(world: World, origin: str, cls: str, title: str, *content: str) -> str:
     """Hand in a bulletin as the unit's editor; its id."""
-    what = ("--origin", origin, "--class", cls, "--title", title, *content)
+    rests_on = () if cls == "normal" else ("--authority", "CV 12/UBND")
+    what = ("--origin", origin, "--class", cls, "--title", title, *rests_on, *content)
     return world.loa("push", *what, user=f"{unit_user(origin)}.editor").strip()
 
 
@@ -119,7 +120,7 @@ def unit_user(unit: str) -> str:
 
 def listed(world: World, bulletin: str) -> BulletinRow:
     """The bulletin as the hub lists it."""
-    rows = [r for r in world.ask(BULLETINS, Nothing()).bulletins if r.id == bulletin]
+    rows = [r for r in world.ask(BULLETINS, Find()).bulletins if r.id == bulletin]
     assert len(rows) == 1, f"{bulletin} is listed {len(rows)} times"
     return rows[0]
 

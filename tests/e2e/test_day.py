@@ -83,7 +83,7 @@ def hand_in(day: Day) -> None:
     """Editors work side by side."""
     folder = day.world.folder
     work = {
-        "province": ("64", "normal", "--text", "Tối nay có mưa lớn."),
+        "province": ("64", "priority", "--text", "Tối nay có mưa lớn."),
         "district": ("622", "priority", "--text", "Ngày mai tiêm chủng."),
         "recording": ("23557", "normal", "--audio", str(melody(folder, 6, 1))),
         "emergency": ("23557", "emergency", "--text", "Sơ tán ngay."),
@@ -201,11 +201,14 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_at_night_only_an_emergency_is_heard(night: World) -> None:
-    normal = push(night, "622", "normal", "Thông báo", "--now", "--text", "Thông báo ban đêm.")
-    starts = {at(text) for text in approve(night, "622", normal)["starts"].values()}
+    now = ("push", "--origin", "23557", "--title", "Phát ngay", "--text", "Ban đêm.", "--now")
+    for rest in ((), ("--preview",)):
+        night.loa(*now, *rest, user="c23557.editor", codes=(1,))
+    normal = push(night, "23557", "normal", "Thông báo", "--text", "Thông báo ban đêm.")
+    starts = {at(text) for text in approve(night, "23557", normal)["starts"].values()}
     assert min(starts) >= at("2024-10-02T05:00:00+07:00")
 
-    homeless = push(night, "622", "priority", "Chỉ đêm nay", "--now", "--until", "04:00", "--text", "Đêm nay.")
+    homeless = push(night, "622", "priority", "Chỉ đêm nay", "--until", "04:00", "--text", "Đêm nay.")
     night.loa("approve", "--yes", homeless, user="d622.approver", codes=(1,))
     assert listed(night, homeless).state == "failed"
 

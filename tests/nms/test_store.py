@@ -4,6 +4,7 @@ refused. A SQLite file has one owner; what only PostgreSQL can do is in test_pos
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -16,9 +17,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, column, create_engine, func, insert, make_url, select, table, text
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
@@ -37,6 +40,7 @@ from nms.store import (
     to_milliseconds,
 )
 from nms.store.postgres import driven
+from nms.store.schema import MIGRATIONS
 
 NOW = datetime(2024, 10, 1, 9, 59, 30, tzinfo=UTC)
 
@@ -503,3 +507,20 @@ def test_content_is_named_by_its_hash(store: Store) -> None:
         return ContentRow(sha="ab" * 32, size=1, duration_ms=1, codec="opus", created=NOW, title=title)
 
     assert store.write_sync(lambda s: [add_once(s, content("một")), add_once(s, content("hai"))]) == [True, False]
+
+
+def test_bulletins_of_an_older_program_are_first_versions_and_are_found(path: Path) -> None:
+    path.parent.mkdir()
+    bulletin = table("bulletin", *(column(c.name, c.type) for c in Base.metadata.tables["bulletin"].columns))
+    old = {"id": "b1", "version": 1, "state": "aired", "cls": "normal", "tier": "commune", "origin": "23557"}
+    old |= {"title": "Lịch", "author": "chi", "created": NOW, "audience": "a", "valid_from": NOW, "valid_until": NOW}
+    old |= {"body": json.dumps({"text": "Tiêm phòng", "authority": "CV 12"}).encode(), "play_now": False, "repeats": 1}
+    with directly(f"sqlite:///{path}") as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0004")
+        connection.execute(insert(bulletin).values(old))
+    with Store.open(path) as store:
+        row = store.write_sync(lambda s: s.get_one(BulletinRow, "b1"))
+    assert (row.first, row.every, row.by_session, row.on_behalf) == ("b1", 0, False, "")
+    assert row.search.split() == ["lich", "chi", "tiem", "phong", "cv", "12"]

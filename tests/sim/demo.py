@@ -23,6 +23,7 @@ LISTENING = (("23557", 10), ("district=622 commune!=23557", 6), ("24022", 8), ("
 """Where real receivers stand: communes (or selections) and how many clusters of each."""
 PROVINCE = "Thông báo của tỉnh. Tối nay có mưa lớn, bà con chú ý theo dõi tin tức."
 DISTRICT = "Thành phố Pleiku thông báo lịch tiêm chủng ngày mai tại trạm y tế."
+AUTHORITY = "CV 12/UBND, 01/10/2024"
 FLOOD = "Khẩn cấp. Nước dâng cao. Sơ tán ngay."
 RECORDING_SECONDS = 10
 MELODY = "0.4*sin(2*PI*(300+60*t)*t)*(0.6+0.4*sin(2*PI*3*t))"
@@ -66,7 +67,7 @@ class Demo:
 
     def push(self) -> None:
         recording = self._recording()
-        self._push("province", "64", "p", "normal", "Dự báo mưa lớn", "--text", PROVINCE)
+        self._push("province", "64", "p", "priority", "Dự báo mưa lớn", "--text", PROVINCE)
         self._push("district", "622", "d622", "priority", "Lịch tiêm chủng", "--text", DISTRICT)
         self._push("commune", EMERGENCY_COMMUNE, "c23557", "normal", "Nhạc hiệu của phường", "--audio", str(recording))
         self._push("emergency", EMERGENCY_COMMUNE, "c23557", "emergency", "Sơ tán", "--text", FLOOD)
@@ -169,7 +170,8 @@ class Demo:
 
     def _push(self, name: str, origin: str, who: str, cls: str, title: str, *content: str) -> None:
         out = self.world.loa(
-            *("push", "--origin", origin, "--class", cls, "--title", title, *content), user=f"{who}.editor"
+            *("push", "--origin", origin, "--class", cls, "--title", title, "--authority", AUTHORITY, *content),
+            user=f"{who}.editor",
         )
         self.bulletins[name] = out.strip()
         self.story.tell(f"{name} bulletin sent for approval: {title}")

@@ -18,6 +18,7 @@ import pytest
 from inventory.model import Network, Tier, Unit, UnitId, UnitType
 from tests.tui.gateway_fake import NOW, SILENT, bulletin, overview, unit
 from tests.tui.loa_command import Answer, Shell, program
+from tui import desk_methods as d
 from tui import emergency_methods as e
 from tui import methods as m
 from tui.commands import bulletins as verbs
@@ -49,7 +50,7 @@ class Answers:
         self.asked: list[tuple[str, Any]] = []
 
     def handlers(self) -> dict[str, Handler]:
-        known = (*vars(m).values(), *vars(e).values(), SOUND)
+        known = (*vars(m).values(), *vars(d).values(), *vars(e).values(), SOUND)
         every = [value for value in known if isinstance(value, m.Method) and not value.stream]
         submit = Handler(SUBMIT, stream=self._submit)
         return {method.name: self._handler(method) for method in every} | {SUBMIT.name: submit}
@@ -69,6 +70,8 @@ class Answers:
         async def answer(caller: Caller, params: Any) -> Any:
             self.asked.append((method.name, params))
             found = self.by_method[method.name]
+            if isinstance(found, list):
+                found = found.pop(0)
             if isinstance(found, m.Problem):
                 raise Refusal(found)
             return found
@@ -254,6 +257,8 @@ def test_push_that_is_refused_ends_with_one(hub: Hub) -> None:
         "--text a --class loud",
         "--text a --repeats 0",
         "--text a --until 25:00",
+        "--text a --every 1w",
+        "--text a --on-behalf 23557",
     ],
 )
 def test_push_refuses_what_cannot_be_meant(hub: Hub, arguments: str) -> None:
@@ -335,6 +340,66 @@ def test_stop_return_and_all_clear_say_what_they_did(hub: Hub) -> None:
         ("all_clear", m.BulletinId("b1")),
         ("return", m.Return("b1", "sai tên")),
     ]
+
+
+def test_a_series_on_behalf_of_a_commune_is_handed_in_as_it_was_said(hub: Hub) -> None:
+    hub.answers.by_method["submit"] = m.Submitted("b7", 4000, -16.0, "espeak-ng vi")
+    said = ("push", "--on-behalf", "23557", "--title", "t", "--text", "a", "--repeats", "5", "--supplier", "Trạm y tế")
+    for every in ("1d", "session"):
+        assert hub.loa(*said, "--field", "y tế", "--every", every).code == 0
+    (_, daily), (_, each) = hub.answers.asked
+    assert (daily.origin, daily.on_behalf, daily.supplier, daily.field) == ("23557", True, "Trạm y tế", "y tế")
+    assert (daily.every, daily.by_session, daily.repeats) == (86_400_000, False, 5)
+    assert (each.every, each.by_session) == (0, True)
+
+
+def test_bulletins_are_asked_for_page_by_page(hub: Hub) -> None:
+    pages = [m.BulletinRows((bulletin(id="b2"), bulletin(id="b1")), True), m.BulletinRows((bulletin(id="b0"),))]
+    hub.answers.by_method["bulletins"] = pages
+    answer = hub.loa(
+        "bulletins", "--search", "tiem", "--state", "aired", "--origin", "64", "--since", "2024-10-01T00:00"
+    )
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["b2", "b1", "b0"]
+    (_, first), (_, second) = hub.answers.asked
+    assert (first.search, first.state, first.origin, first.before) == ("tiem", "aired", "64", "")
+    assert second == replace(first, before="b1")
+    assert hub.loa("bulletins", "--state", "lost").code == 2
+
+
+def test_an_edit_names_only_what_is_to_be_different(hub: Hub) -> None:
+    hub.answers.by_method["edit"] = d.Edited("b2", 2, True, ("text",))
+    answer = hub.loa("edit", "b1", "--text", "Mới", "--every", "session")
+    assert (answer.code, answer.out) == (0, "b2\n")
+    assert answer.err == "version 2 waits for approval: text\n"
+    assert hub.answers.asked == [("edit", d.Edit("b1", text="Mới", every=0, by_session=True))]
+    assert hub.loa("edit", "b1", "--text", "a", "--audio", "b").code == 2
+    assert hub.loa("edit", "b1", "--in-session", "--json").json()["version"] == 2
+    assert hub.answers.asked[-1] == ("edit", d.Edit("b1", play_now=False))
+
+
+def test_a_commune_picks_and_orders(hub: Hub) -> None:
+    hub.answers.by_method |= {
+        "offers": m.BulletinRows((bulletin(id="b3"),)),
+        "pick": m.Approved({"23557": NOW}, ()),
+        "order": d.Ordered((d.OrderRow("b1", "Tiêm", NOW), d.OrderRow("b2", "Tin tỉnh", NOW + 60_000))),
+    }
+    assert hub.loa("offers", "23557").out.startswith("b3")
+    assert hub.loa("pick", "b3", "--unit", "23557").out.startswith("picked; first start 17:00")
+    lines = hub.loa("order", "23557", "b1", "--before", "b2").out.splitlines()
+    assert [line.split()[2] for line in lines] == ["b1", "b2"]
+    assert hub.answers.asked == [
+        ("offers", d.UnitId("23557")),
+        ("pick", d.Pick("23557", "b3")),
+        ("order", d.Order("23557", "b1", "b2")),
+    ]
+    hub.answers.by_method["offers"] = m.BulletinRows(())
+    assert hub.loa("offers", "23557").out == "nothing is on offer\n"
+
+
+def test_a_paper_has_a_number_a_signer_and_a_time(hub: Hub) -> None:
+    for half in (("--paper", "12"), ("--signer", "A", "--at", "15:30")):
+        assert hub.loa("approve", "b1", "--yes", *half).code == 2
+    assert hub.answers.asked == []
 
 
 SILENCED = m.Silenced("23557-L02", "Phường Yên Đỗ", "làng Ia", "Rơ Chăm 0905", NOW - 1, NOW + 1, "Lan", "loa rú")

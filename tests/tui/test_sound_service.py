@@ -54,7 +54,9 @@ async def test_it_sounds_as_it_will_be_aired_and_nothing_is_kept(desk: Desk) -> 
 
 async def test_the_chime_is_not_for_emergencies(desk: Desk) -> None:
     usual = await desk.sound(PUSH)
-    urgent = await desk.sound(Push("64", "emergency", "Lũ", "", text=PUSH.text), person="an")
+    urgent = await desk.sound(
+        Push("64", "emergency", "Lũ", "", text=PUSH.text, authority="Công điện số 5"), person="an"
+    )
     assert abs(usual.duration - urgent.duration - 1000 * chime.SECONDS) < 250
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -19,6 +22,7 @@ from tui.commands.context import (
     existing,
     fail,
     parse_time,
+    past,
     report,
     session,
     show_problems,
@@ -37,7 +41,8 @@ from tui.methods import (
     Approve,
     Body,
     BulletinId,
-    Nothing,
+    BulletinRow,
+    Find,
     Preview,
     Push,
     Resume,
@@ -50,7 +55,22 @@ from tui.signing import sign
 from tui.sound_methods import SOUND
 from tui.views import alarms, bulletins
 from tui.views.times import milliseconds, rfc3339, shown
-from tui.views.words import CLASSES
+from tui.views.words import BULLETIN_STATES, CLASSES
+
+SESSION = "session"
+_GAP = re.compile(r"([1-9]\d{0,3})([mhd])")
+_MILLISECONDS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def gap(text: str | None, translate: Callable[[str], str]) -> int:
+    """A time between two starts (ms); 0 for none, and for one start in each session."""
+    if text is None or text == SESSION:
+        return 0
+    found = _GAP.fullmatch(text)
+    if found is None:
+        raise click.UsageError(translate(N_("'{text}' is not a gap such as 90m, 2h, 1d or session")).format(text=text))
+    return int(found[1]) * _MILLISECONDS[found[2]]
+
 
 QUIET_SECONDS = 1.0
 """What is done sooner than that needs no progress."""
@@ -59,7 +79,8 @@ SECONDS_A_LINE = 600
 
 
 @click.command("push", help=N_("Send a bulletin for approval."))
-@click.option("--origin", required=True, metavar=N_("UNIT"), help=N_("the unit that speaks: 64, 622, 23557"))
+@click.option("--origin", metavar=N_("UNIT"), help=N_("the unit that speaks: 64, 622, 23557"))
+@click.option("--on-behalf", metavar=N_("UNIT"), help=N_("the unit below yours that speaks; its own leader approves"))
 @click.option(
     "--class",
     "cls",
@@ -77,6 +98,7 @@ SECONDS_A_LINE = 600
 )
 @click.option("--now", "play_now", is_flag=True, help=N_("as soon as the air is free, instead of in the next session"))
 @click.option("--repeats", type=click.IntRange(1, 20), default=1, show_default=True, help=N_("how often it is heard"))
+@click.option("--every", metavar=N_("GAP"), help=N_("between two of the repeats: 2h, 1d, or session (one in each)"))
 @click.option("--until", metavar=N_("TIME"), help=N_("valid until"))
 @click.option(
     "--volume",
@@ -86,13 +108,16 @@ SECONDS_A_LINE = 600
     help=N_("percent; the devices' own ceilings hold"),
 )
 @click.option("--authority", default="", help=N_("document number and date, or by whose order"))
+@click.option("--supplier", default="", help=N_("the agency that supplied it"))
+@click.option("--field", default="", help=N_("what it is about: health, farming, …"))
 @click.option("--preview", is_flag=True, help=N_("only say who would hear it, and how its text is read"))
 @click.option("--sound", metavar=N_("FILE"), help=N_("with --preview: write to FILE (Opus) what would be heard"))
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
 def push_verb(
     ctx: click.Context,
-    origin: str,
+    origin: str | None,
+    on_behalf: str | None,
     cls: str,
     title: str,
     text: str | None,
@@ -101,9 +126,12 @@ def push_verb(
     audience: str,
     play_now: bool,
     repeats: int,
+    every: str | None,
     until: str | None,
     volume: int,
     authority: str,
+    supplier: str,
+    field: str,
     preview: bool,
     sound: str | None,
     as_json: bool,
@@ -116,8 +144,10 @@ def push_verb(
     if trim and audio is None:
         raise click.UsageError(call.translate(N_("--trim is for recordings")))
     recording = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
+    if (origin is None) == (on_behalf is None):
+        raise click.UsageError(call.translate(N_("give either --origin or --on-behalf")))
     push = Push(
-        origin=origin,
+        origin=origin or on_behalf or "",
         cls=cls,
         title=title,
         audience=audience,
@@ -130,6 +160,11 @@ def push_verb(
         volume=volume,
         authority=authority,
         trim=trim,
+        supplier=supplier,
+        field=field,
+        every=gap(every, call.translate),
+        by_session=every == SESSION,
+        on_behalf=on_behalf is not None,
     )
     if preview:
         _preview(call, call.ask(PREVIEW, push), as_json)
@@ -235,6 +270,9 @@ def _listen(call: Session, push: Push, file: Path) -> None:
 
 @click.command("approve", help=N_("Approve a bulletin: shows it, signs it with the origin unit's key, hands it in."))
 @click.argument("bulletin", metavar=N_("BULLETIN"))
+@click.option("--paper", metavar=N_("NUMBER"), help=N_("the leader has signed on paper: the document's number"))
+@click.option("--signer", help=N_("who signed the paper"))
+@click.option("--at", metavar=N_("TIME"), help=N_("when the paper was signed"))
 @click.option("--yes", is_flag=True, help=N_("do not ask"))
 @click.option(
     "--break-glass",
@@ -245,22 +283,37 @@ def _listen(call: Session, push: Push, file: Path) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
-def approve_verb(ctx: click.Context, bulletin: str, yes: bool, reason: str, as_json: bool) -> None:
+def approve_verb(
+    ctx: click.Context,
+    bulletin: str,
+    paper: str | None,
+    signer: str | None,
+    at: str | None,
+    yes: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
     call = session(ctx)
+    if len({paper is None, signer is None, at is None}) > 1:
+        raise click.UsageError(call.translate(N_("--paper, --signer and --at belong together")))
+    signed_at = past(at, call.now(), call.translate) if at else 0
     body = call.ask(BODY, BulletinId(bulletin))
     _unheard(call, body.silenced)
     show_problems(body.warnings, call.translate, Severity.WARNING)
     if not yes:
         _confirm(call, body)
     signed = _sign(call, body)
-    approved = call.ask(APPROVE, Approve(bulletin, signed, reason))
+    approved = call.ask(APPROVE, Approve(bulletin, signed, reason, paper or "", signer or "", signed_at))
     if as_json:
-        emit_json({"starts": {u: rfc3339(t) for u, t in approved.starts.items()}, "homeless": approved.homeless})
+        starts = {unit: rfc3339(at) for unit, at in approved.starts.items()}
+        emit_json({"starts": starts, "homeless": approved.homeless, "offered": approved.offered})
         return
     if approved.starts:
         first = shown(min(approved.starts.values()))
         call.say(N_("approved; first start {first} in {communes} communes"), first=first, communes=len(approved.starts))
-    else:
+    elif approved.offered:
+        call.say(N_("approved; {communes} communes may pick it"), communes=len(approved.offered))
+    elif not approved.homeless:
         call.say(N_("approved and on the air"))
     if approved.homeless:
         communes = ", ".join(approved.homeless)
@@ -332,18 +385,37 @@ def resume_verb(ctx: click.Context, selection: tuple[str, ...], bulletin: str, r
 
 
 @click.command("bulletins", help=N_("Bulletins and their states, newest first."))
+@click.option("--search", default="", metavar=N_("WORDS"), help=N_("all of them occur in it; accents do not count"))
+@click.option("--state", type=click.Choice(list(BULLETIN_STATES)), default=None, help=N_("only in this state"))
+@click.option("--origin", default="", metavar=N_("UNIT"), help=N_("only of this unit"))
+@click.option("--since", metavar=N_("TIME"), help=N_("handed in since: 17:00, or 2024-10-01T17:00"))
 @click.option("--json", "as_json", is_flag=True, help=N_("for programs"))
 @click.pass_context
-def bulletins_verb(ctx: click.Context, as_json: bool) -> None:
+def bulletins_verb(
+    ctx: click.Context, search: str, state: str | None, origin: str, since: str | None, as_json: bool
+) -> None:
     call = session(ctx)
-    rows = call.ask(BULLETINS, Nothing()).bulletins
+    from_ = past(since, call.now(), call.translate) if since else 0
+    rows = _pages(call, Find(search, state or "", origin, from_))
     if as_json:
         emit_json({"bulletins": [bulletins.bulletin_json(row) for row in rows]})
         return
+    shown_any = False
     for row in rows:
+        shown_any = True
         click.echo(bulletins.bulletin_line(row, call.translate))
-    if not rows:
+    if not shown_any:
         call.say(N_("no bulletins"))
+
+
+def _pages(call: Session, find: Find) -> Iterator[BulletinRow]:
+    """All that is meant, asked for page by page."""
+    while True:
+        page = call.ask(BULLETINS, find)
+        yield from page.bulletins
+        if not page.more:
+            return
+        find = replace(find, before=page.bulletins[-1].id)
 
 
 @click.command("report", help=N_("Who heard a bulletin, who did not, and whom to call there."))

@@ -18,7 +18,7 @@ from nms.i18n import N_
 from tui.bindings import translate_bindings
 from tui.emergency_methods import FOLLOW, Follow
 from tui.gateway import Gateway, HubError
-from tui.methods import BULLETINS, BulletinRow, Nothing
+from tui.methods import BULLETINS, BulletinRow, Find
 from tui.signing import Signer, hand_in
 from tui.views.times import clock
 
@@ -54,7 +54,7 @@ class FollowScreen(Screen[None]):
     @work(group="list")
     async def _list(self) -> None:
         try:
-            rows = (await self._gateway.ask(BULLETINS, Nothing())).bulletins
+            rows = (await self._gateway.ask(BULLETINS, Find())).bulletins
         except HubError as error:
             self._refused(error)
             return

@@ -59,6 +59,8 @@ class PushScreen(Screen[None]):
             yield TextArea(id="text", compact=True)
             yield Label(tr(N_("Audience (empty: the unit's whole area)")))
             yield Input(id="audience", placeholder="commune=23557 · group=… · district=622", compact=True)
+            yield Label(tr(N_("Authority (document number and date, or by whose order)")))
+            yield Input(id="authority", compact=True)
             yield Label(tr(N_("When")))
             yield Select(whens, value="session", allow_blank=False, id="when", compact=True)
             yield Label("", id="confirm-label")
@@ -142,6 +144,7 @@ class PushScreen(Screen[None]):
             audience=self._value("audience"),
             text=self.query_one("#text", TextArea).text,
             play_now=self._value("when") == "now",
+            authority=self._value("authority"),
         )
 
     def _value(self, name: str) -> str:

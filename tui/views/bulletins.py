@@ -19,7 +19,7 @@ def bulletin_line(row: BulletinRow, translate: Translate) -> str:
     return (
         f"{row.id}  {shown(row.created)}  {column(TIERS, row.tier, translate)} {column(CLASSES, row.cls, translate)} "
         f"{column(BULLETIN_STATES, row.state, translate)} {heard:>9}  {row.title}"
-    )
+    ) + (f" (v{row.version})" if row.version > 1 else "")
 
 
 def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
@@ -38,6 +38,7 @@ def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
         "heard": row.heard,
         "expected": row.expected,
         "follows": row.follows or None,
+        "version": row.version,
     }
 
 

@@ -137,6 +137,9 @@ EVENTS: Mapping[str, str] = {
     "bulletin.stopped": N_("bulletin stopped"),
     "bulletin.resumed": N_("stop ended"),
     "bulletin.broke_glass": N_("emergency without a second person"),
+    "bulletin.ordered": N_("order decided"),
+    "bulletin.picked": N_("bulletin picked"),
+    "bulletin.edited": N_("bulletin edited"),
     "bulletin.published": N_("bulletin published"),
     "deploy.started": N_("roll-out begun"),
     "deploy.finished": N_("roll-out finished"),
@@ -156,6 +159,29 @@ ROLLOUT_STATES: Mapping[str, str] = {
     "stopped": N_("stopped by itself"),
     "done": N_("done"),
 }
+
+BULLETIN_FIELDS: Mapping[str, str] = {
+    "cls": N_("class"),
+    "title": N_("title"),
+    "text": N_("text"),
+    "audio": N_("recording"),
+    "content": N_("sound"),
+    "audience": N_("audience"),
+    "valid_until": N_("validity"),
+    "play_now": N_("when it airs"),
+    "repeats": N_("repeats"),
+    "every": N_("gap between repeats"),
+    "by_session": N_("one in each session"),
+    "volume": N_("volume"),
+    "authority": N_("authority"),
+    "supplier": N_("supplying agency"),
+    "field": N_("field"),
+    "siren": N_("siren"),
+    "times": N_("times said"),
+    "also": N_("languages"),
+    "language": N_("language"),
+}
+"""What two versions of a bulletin differ in."""
 
 EVENT_STATES: Mapping[str, str] = {
     "polled": N_("polled"),
