@@ -1,4 +1,4 @@
-"""Verbs that say what is heard: push, approve, return, stop, resume, bulletins, report, as-run."""
+"""Verbs that say what is heard: push, approve, return, stop, resume, bulletins, report."""
 
 from __future__ import annotations
 
