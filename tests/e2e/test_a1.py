@@ -89,8 +89,9 @@ def start(world: World, receivers: tuple[str, ...]) -> None:
 
 
 def hand_in_the_morning_bulletin(world: World) -> str:
-    """A usual one of the province, for the session at 05:00 in every commune."""
-    what = ("--origin", "52", "--title", "Thông báo", "--audio", str(melody(world.folder, 3, 1)))
+    """One of the province that no commune has to pick, for the session at 05:00 in every commune."""
+    what = ("--origin", "52", "--class", "priority", "--authority", "CV 12/UBND", "--title", "Thông báo")
+    what = (*what, "--audio", str(melody(world.folder, 3, 1)))
     usual = world.loa("push", *what, user="p.editor").strip()
     world.loa("approve", "--yes", usual, user="p.approver")
     return usual

@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def submit(world: World, seconds: float, number: int) -> str:
-    return push(world, DISTRICT, "normal", f"Bản tin {number}", "--now", "--audio", melody_of(world, seconds, number))
+    return push(world, DISTRICT, "priority", f"Bản tin {number}", "--now", "--audio", melody_of(world, seconds, number))
 
 
 def melody_of(world: World, seconds: float, number: int) -> str:

@@ -58,6 +58,7 @@ def test_a_screaming_horn_from_its_silence_to_its_repair(world: World) -> None:
     warned = loa_json(
         world,
         *("push", "--class", "emergency", "--origin", "23557", "--title", "x", "--text", "Lúc 5h30"),
+        *("--authority", "CV 12/UBND"),
         *("--preview", "--sound", str(world.folder / "preview.opus")),
         user=EDITOR,
     )

@@ -303,7 +303,7 @@ def test_no_help_mixes_languages(shell: Shell, verb: str) -> None:
 
 def test_mistakes_in_the_call_are_told_in_the_language_too(shell: Shell) -> None:
     told = {
-        ("push",): "Lỗi: Thiếu tùy chọn '--origin'.",
+        ("push",): "Lỗi: Thiếu tùy chọn '--title'.",
         ("units", "--tier", "xa"): "'xa' không thuộc: 'province', 'district', 'commune'.",
         ("units", "extra"): "Lỗi: Thừa tham số (extra)",
         ("--nope",): "Lỗi: Không có tùy chọn '--nope'.",
@@ -312,7 +312,7 @@ def test_mistakes_in_the_call_are_told_in_the_language_too(shell: Shell) -> None
         answer = shell.loa(*call)
         assert (answer.code, answer.err.splitlines()[0][:9]) == (2, "Cách dùng")
         assert sentence in answer.err
-    assert "Error: Missing option '--origin'." in shell.loa("--lang", "en", "push").err
+    assert "Error: Missing option '--title'." in shell.loa("--lang", "en", "push").err
 
 
 def test_a_diagnostic_has_no_english_words(shell: Shell, province: Write) -> None:

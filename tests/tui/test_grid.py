@@ -160,7 +160,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_a_day_says_what_is_placed_why_and_what_was_displaced(desk: Desk) -> None:
-    priority = draft(cls=BulletinClass.PRIORITY, title="Tiêm phòng")
+    priority = draft(cls=BulletinClass.PRIORITY, title="Tiêm phòng", authority="CV 12/UBND")
     await desk.push(priority, DUNG)
     await desk.push(draft(title="Phát ngay", play_now=True), DUNG)
     gone = await desk.push(draft(title="Đổi lịch"), DUNG)
