@@ -26,7 +26,7 @@ IA_PA = tuple(f"24022-L{number:02}" for number in range(1, 9))
 LOST, BESIDE = "24022-L04", "24013-L01"
 LINKED = tuple(device for device in IA_PA if device != LOST)
 MO_NANG_2 = ("24022-L02", "24022-L03", LOST)
-NIGHT, MORNING = "2025-09-06T02:41:00+07:00", "2025-09-06T04:59:50+07:00"
+NIGHT, MORNING = "2025-09-06T02:41:00+07:00", "2025-09-06T05:29:50+07:00"
 VALUES = {"place": "ngầm Ia Tul", "hour": "5 giờ", "order": "Theo lệnh xã"}
 OPERATOR = "p.operator"
 PATIENCE = 240.0
@@ -91,8 +91,8 @@ def start(world: World, receivers: tuple[str, ...]) -> None:
 def hand_in_the_morning_bulletin(world: World) -> str:
     """One of the province that no commune has to pick, for the session at 05:00 in every commune."""
     what = ("--origin", "52", "--class", "priority", "--authority", "CV 12/UBND", "--title", "Thông báo")
-    what = (*what, "--audio", str(melody(world.folder, 3, 1)))
-    usual = world.loa("push", *what, user="p.editor").strip()
+    recording = str(melody(world.folder, 3, 1))
+    usual = world.loa("push", *what, "--audio", recording, user="p.editor").strip()
     world.loa("approve", "--yes", usual, user="p.approver")
     return usual
 
@@ -130,7 +130,7 @@ def test_the_night(night: Night) -> None:
 
 
 def test_the_morning(night: Night) -> None:
-    """At 05:00 Pờ Tó hears its programme, Ia Pa is held; the all-clear is for those who heard; then the programme."""
+    """After the relay Pờ Tó hears its programme, Ia Pa is held; the all-clear is for who heard; then the programme."""
     world, alarm = night.world, night.alarm
     move_to(world, MORNING)
     heard_by(world, night.usual, [BESIDE])
