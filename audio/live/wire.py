@@ -87,11 +87,18 @@ class Wire:
             for topic, header in self._headers.items():
                 self._put(topic, header, retain=True)
             self.connected.set()
-            while self._headers or not outgoing.empty():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1.0):
-                        entry = await outgoing.get()
-                    await self._send(client, *entry)
+            lost = asyncio.create_task(_lost(client))
+            try:
+                while self._headers or not outgoing.empty():
+                    if lost.done():
+                        lost.result()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1.0):
+                            entry = await outgoing.get()
+                        await self._send(client, *entry)
+            finally:
+                lost.cancel()
+                await asyncio.gather(lost, return_exceptions=True)
             self._busy.clear()
 
     async def _send(self, client: aiomqtt.Client, put: float, topic: str, frame: bytes, retain: bool) -> None:
@@ -99,3 +106,9 @@ class Wire:
             self.dropped += 1
             return
         await client.publish(topic, frame, qos=1 if retain else 0, retain=retain)
+
+
+async def _lost(client: aiomqtt.Client) -> None:
+    """Raises MqttError when the connection is lost, also while there is nothing to send."""
+    async for _ in client.messages:
+        pass  # nothing is subscribed to

@@ -311,7 +311,7 @@ async def mosquitto(folder: Path) -> AsyncIterator[Mosquitto]:
         yield running
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came"

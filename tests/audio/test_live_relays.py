@@ -84,13 +84,13 @@ async def test_a_broker_that_is_killed_gets_the_header_again_and_no_old_pages(se
     async with running(wire.run()):
         wire.page("loa/1/live/vov1", b"nobody is connected")
         wire.begin("loa/1/live/vov1", b"header")
-        await asyncio.wait_for(wire.connected.wait(), 20)
+        await asyncio.wait_for(wire.connected.wait(), 60)
         await server.kill()
         await eventually(lambda: not wire.connected.is_set())
         wire.page("loa/1/live/vov1", b"lost")
         assert wire.dropped == 2
         await server.start()
-        await asyncio.wait_for(wire.connected.wait(), 20)
+        await asyncio.wait_for(wire.connected.wait(), 60)
         async with aiomqtt.Client("127.0.0.1", server.port) as device:
             await device.subscribe("loa/1/live/#", qos=0)
             first = await anext(device.messages)
