@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,6 +141,18 @@ async def test_the_worst_stands_first_and_everything_is_there_without_colour(siz
             ("⊗", "23557-L09 silenced until 18:00 01/10"),
         ):
             assert any(sign in line and words in line for line in lines), words
+
+
+async def test_a_longer_line_that_was_drawn_before_it_was_measured_is_not_cut() -> None:
+    first = a.AlarmRows((alarm("23557-L03", "device_down", 3),), (), now=NOW)
+    async with sitting((80, 24), EN, **hub(first)) as operator:
+        await opened(operator)
+        shown = table(operator)
+        shown.show(replace(first, silenced=(silenced(),)), wide=False)
+        for line in range(shown.size.height):
+            shown.render_line(line)
+        await operator.pilot.pause()
+        assert "23557-L09 silenced until 18:00 01/10" in operator.shown()
 
 
 async def test_the_details_say_since_when_where_who_and_whom_to_call() -> None:

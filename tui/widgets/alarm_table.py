@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from textual.widgets import DataTable
-
 from nms.i18n import N_, number
 from tui.alarm_methods import AlarmRow, AlarmRows
 from tui.methods import Silenced
 from tui.views.alarms import MUTED_SIGN, SIGNS, alarm_text, by_severity
 from tui.views.times import brief
+from tui.widgets.table import Table
 
 COLUMNS = (
     ("sign", ""),
@@ -29,11 +28,11 @@ WHAT = 40
 Row = AlarmRow | Silenced
 
 
-class AlarmTable(DataTable[str]):
+class AlarmTable(Table):
     """The cursor stays on its alarm when others come and go."""
 
     def __init__(self, translate: Callable[[str], str]) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=True)
+        super().__init__()
         self._translate = translate
         self._rows: dict[str, Row] = {}
         self._wide: bool | None = None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from textual.widgets import DataTable
-
 from nms.i18n import N_, number
 from tui.methods import UnitRow
 from tui.views.words import SIGNS
+from tui.widgets.table import Table
 
 COLUMNS = (
     ("name", N_("Unit")),
@@ -22,11 +21,11 @@ COLUMNS = (
 )
 
 
-class UnitTable(DataTable[str]):
+class UnitTable(Table):
     """At most a few hundred rows: one tier of one unit. The cursor stays on its unit when figures change."""
 
     def __init__(self, translate: Callable[[str], str]) -> None:
-        super().__init__(cursor_type="row", zebra_stripes=True)
+        super().__init__()
         self._translate = translate
         self._shown: dict[str, tuple[str, ...]] = {}
 
