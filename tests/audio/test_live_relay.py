@@ -77,7 +77,10 @@ async def test_a_relay_is_heard_at_its_instant_until_an_emergency_ends_it(tmp_pa
             await wait(lambda: ear.of(order.entry) and ear.of("news"))
             device.end(signal.SIGTERM)
     (news,) = ear.of("news")
-    assert (news.result, news.reason, news.content, news.offset) == (Result.PARTIAL, "emergency", "vov1", 0)
+    assert (news.result, news.reason, news.content) == (Result.PARTIAL, "emergency", "vov1")
+    # a busy machine joins late, but never shifts a relay
+    assert news.offset < 2_000
+    assert abs(news.started - begin - news.offset) < 500
     (storm,) = ear.of(order.entry)
     assert storm.result is Result.PLAYED
     assert news.ended <= storm.started

@@ -17,7 +17,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from inventory.model import DeviceId, DeviceKind
-from tests.sim.hearing import RATE
+from tests.sim.hearing import RATE, recording
 from tests.sim.proof import LEAST, SOUNDED, Proof
 from tests.sim.world import Broken, World
 from tui.methods import AS_RUN, BULLETINS, AsRun, BulletinRow, Find, Since
@@ -41,9 +41,11 @@ def until(condition: Callable[[], T], what: str, timeout: float = DEADLINE) -> T
 
 
 @contextmanager
-def running(folder: Path, receivers: Sequence[str], start: str = "", poll: str = "3s") -> Iterator[World]:
+def running(
+    folder: Path, receivers: Sequence[str], start: str = "", poll: str = "3s", communes: Sequence[str] = ()
+) -> Iterator[World]:
     """A world with everything started; ``start`` empty: half a minute before the evening session."""
-    world = World(folder, tuple(DeviceId(d) for d in receivers), poll=poll)
+    world = World(folder, tuple(DeviceId(d) for d in receivers), poll=poll, communes=tuple(communes))
     world.start = start or world.start
     with world:
         world.start_broker()
@@ -143,15 +145,11 @@ def played(world: World, bulletin: str) -> set[str]:
 
 def sounded(world: World, device: str, since: int) -> int:
     """Milliseconds of sound (silence not counted) that have come out of a device since then (Unix ms)."""
-    output = world.output(device)
-    note = output.with_name(output.name + ".json")
-    if not output.exists() or not note.exists():
+    path = world.output(device)
+    if not path.exists():
         return 0
-    first = max(0, (since - int(json.loads(note.read_text())["t0"])) * RATE // 1000)
-    with output.open("rb") as file:
-        file.seek(first * 2)
-        samples = np.frombuffer(file.read() or b"", "<i2")
-    return int(np.count_nonzero(samples)) * 1000 // RATE
+    heard = recording(path)
+    return heard.sounding(max(0, heard.place(since))) * 1000 // RATE
 
 
 def wait_sounding(world: World, devices: Iterable[str], since: int, least: int = 1000) -> None:

@@ -7,7 +7,6 @@ beside it hears nothing of it. The clock is moved on by starting everything anew
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +40,9 @@ class Night:
 
 
 def province(folder: Path) -> Path:
-    """Of the sample two communes, on that day, with a Jrai recording of the alarm (a melody stands for the voice)."""
+    """The sample on that day, with a Jrai recording of the alarm (a melody stands for the voice)."""
     made = folder / "sample"
     shutil.copytree(SAMPLE, made)
-    for path in (*made.glob("districts/*.yaml"), *made.glob("stations/*.yaml")):
-        if not path.name.startswith(("24022-", "24013-")):
-            path.unlink()
-    (made / "groups.yaml").write_text("groups: []\n", encoding="utf-8")
     for name, old, new in (
         ("network.yaml", 'province: "64"', 'province: "52"'),
         ("network.yaml", "as_of: 2024-10-01", "as_of: 2025-09-06"),
@@ -69,23 +64,20 @@ def province(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("a1")
-    world = World(folder / "world", tuple(map(DeviceId, (*IA_PA, BESIDE))), start=NIGHT, sample=province(folder))
+    devices = tuple(map(DeviceId, (*IA_PA, BESIDE)))
+    world = World(folder / "world", devices, start=NIGHT, sample=province(folder), communes=("24022", "24013"))
     with world:
         world.start_broker()
         world.start_fleet()
         world.fleet(fail=[LOST])
-        start(world, (*LINKED, BESIDE))
+        world.start_hub()
+        for device in (*LINKED, BESIDE):
+            world.start_receiver(DeviceId(device))
         night = Night(world)
         night.usual = hand_in_the_morning_bulletin(world)
         night.alarm = send(world)
         heard_by(world, night.alarm, LINKED)
         yield night
-
-
-def start(world: World, receivers: tuple[str, ...]) -> None:
-    world.start_hub()
-    for device in receivers:
-        world.start_receiver(DeviceId(device))
 
 
 def hand_in_the_morning_bulletin(world: World) -> str:
@@ -132,7 +124,7 @@ def test_the_night(night: Night) -> None:
 def test_the_morning(night: Night) -> None:
     """After the relay Pờ Tó hears its programme, Ia Pa is held; the all-clear is for who heard; then the programme."""
     world, alarm = night.world, night.alarm
-    move_to(world, MORNING)
+    world.move_to(MORNING)
     heard_by(world, night.usual, [BESIDE])
     until(lambda: repeated(world, alarm) == set(IA_PA), "it is repeated until the all-clear", PATIENCE)
     assert {r.device for r in receipts(world, night.usual)} == {BESIDE}, "Ia Pa is silent otherwise"
@@ -160,18 +152,3 @@ def heard_by(world: World, bulletin: str, devices: Iterable[str]) -> None:
 def repeated(world: World, alarm: str) -> set[str]:
     """Who has come to the end of a later round."""
     return {r.device for r in receipts(world, alarm) if r.repeat > 0 and r.result == "played"}
-
-
-def move_to(world: World, moment: str) -> None:
-    """Power is off until that moment."""
-    names = ("hub", *world.receivers)
-    for name in names:
-        world.children[name].terminate()
-    for name in names:
-        world.children[name].wait(30)
-    world.start, world.origin = moment, time.time()
-    for device in world.receivers:
-        config = world.folder / "receivers" / device / "receiver.toml"
-        lines = [line for line in config.read_text().splitlines() if not line.startswith("clock = ")]
-        config.write_text("\n".join([*lines, f'clock = "{world.clock}"', ""]))
-    start(world, tuple(world.receivers))

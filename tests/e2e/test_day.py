@@ -36,7 +36,9 @@ pytestmark = pytest.mark.slow
 COMMUNE, NEIGHBOUR, ELSEWHERE = ("23557-L01", "23557-L02"), "23593-L01", "24022-L01"
 DISTRICT = (*COMMUNE, NEIGHBOUR)
 EVERYONE = (*DISTRICT, ELSEWHERE)
-BEGIN, SESSION, SESSION_ENDS = (f"2024-10-01T{at}+07:00" for at in ("16:59:48", "17:00:00", "18:00:00"))
+BEGIN, SESSION, SESSION_ENDS, NIGHT = (
+    f"2024-10-01T{at}+07:00" for at in ("16:59:48", "17:00:00", "18:00:00", "23:00:00")
+)
 
 
 STOPPED = 7_000
@@ -196,7 +198,9 @@ def clusters(world: World, unit: str) -> int:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("night"), (COMMUNE[0], NEIGHBOUR), "2024-10-01T23:00:00+07:00") as world:
+    with running(
+        tmp_path_factory.mktemp("night"), (COMMUNE[0], NEIGHBOUR), NIGHT, communes=("23557", "23593")
+    ) as world:
         yield world
 
 

@@ -38,7 +38,7 @@ GOING = ("scheduled", "airing", "aired")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("kill"), DEVICES) as world:
+    with running(tmp_path_factory.mktemp("kill"), DEVICES, communes=("23557", "23593")) as world:
         yield world
 
 
@@ -75,8 +75,10 @@ def test_a_bulletin_survives_kills_at_each_step(world: World, number: int, victi
     assert listed(world, bulletin).state in GOING
     world.loa("approve", "--yes", bulletin, user="d622.approver", codes=(1,))
 
-    wait_sounding(world, DEVICES, start)
-    kill(world, victims)
+    cut = {v for v in victims if v in DEVICES}
+    # who is to be cut is killed in the middle of it, however late the others begin
+    wait_sounding(world, cut or DEVICES, start)
+    kill(world, reversed(victims))
     restart(world, victims)
     assert listed(world, bulletin).state in GOING
 
@@ -84,8 +86,7 @@ def test_a_bulletin_survives_kills_at_each_step(world: World, number: int, victi
     check_heard(world, bulletin, DEVICES)
     check_silence(world)
     until(lambda: listed(world, bulletin).state == "aired", "the bulletin has aired")
-    cuts = {r.device for r in receipts(world, bulletin) if r.result == "partial"}
-    assert cuts == {v for v in victims if v in DEVICES}, "only who was killed was cut"
+    assert {r.device for r in receipts(world, bulletin) if r.result == "partial"} == cut, "only who was killed was cut"
 
 
 def test_devices_keep_their_timetable_while_the_hub_is_dead(world: World) -> None:

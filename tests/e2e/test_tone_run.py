@@ -29,8 +29,8 @@ def kept(world: World) -> list[tuple[str, str]]:
     return [(run.result, run.reason) for run in as_run(world) if run.device == DEVICE]
 
 
-def test_at_night_the_tone_is_refused_and_the_silent_check_passes(tmp_path: Path) -> None:
-    with running(tmp_path, [DEVICE], NIGHT) as world:
+def test_at_night_the_tone_is_refused_and_heard_in_the_morning(tmp_path: Path) -> None:
+    with running(tmp_path, [DEVICE], NIGHT, communes=("23557",)) as world:
         began = world.now()
         refused = tone(world)
         assert (refused["result"], refused["reason"]) == ("refused", "quiet hours")
@@ -39,9 +39,7 @@ def test_at_night_the_tone_is_refused_and_the_silent_check_passes(tmp_path: Path
         assert kept(world) == [("refused", "quiet hours"), ("checked", "")]
         assert sounded(world, DEVICE, began) == 0
 
-
-def test_in_the_morning_it_is_heard(tmp_path: Path) -> None:
-    with running(tmp_path, [DEVICE], MORNING) as world:
+        world.move_to(MORNING)
         began = world.now()
         heard = tone(world)
         assert (heard["result"], heard["reason"]) == ("played", "")
