@@ -42,10 +42,10 @@ def until(condition: Callable[[], T], what: str, timeout: float = DEADLINE) -> T
 
 @contextmanager
 def running(
-    folder: Path, receivers: Sequence[str], start: str = "", poll: str = "3s", communes: Sequence[str] = ()
+    folder: Path, receivers: Sequence[str], start: str = "", poll: str = "3s", units: Sequence[str] = ()
 ) -> Iterator[World]:
     """A world with everything started; ``start`` empty: half a minute before the evening session."""
-    world = World(folder, tuple(DeviceId(d) for d in receivers), poll=poll, communes=tuple(communes))
+    world = World(folder, tuple(DeviceId(d) for d in receivers), poll=poll, units=tuple(units))
     world.start = start or world.start
     with world:
         world.start_broker()

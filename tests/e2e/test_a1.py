@@ -65,7 +65,7 @@ def province(folder: Path) -> Path:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("a1")
     devices = tuple(map(DeviceId, (*IA_PA, BESIDE)))
-    world = World(folder / "world", devices, start=NIGHT, sample=province(folder), communes=("24022", "24013"))
+    world = World(folder / "world", devices, start=NIGHT, sample=province(folder), units=("24022", "24013"))
     with world:
         world.start_broker()
         world.start_fleet()

@@ -53,7 +53,7 @@ class Monday:
 
 @pytest.fixture(scope="module")
 def monday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monday]:
-    with running(tmp_path_factory.mktemp("monday"), CLUSTERS, AFTERNOON, communes=(COMMUNE,)) as world:
+    with running(tmp_path_factory.mktemp("monday"), CLUSTERS, AFTERNOON, units=(COMMUNE,)) as world:
         day = Monday(world)
         hand_in(day)
         decide(day)

@@ -121,7 +121,7 @@ class SecureWorld(World):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SecureWorld]:
-    world = SecureWorld(tmp_path / "world", (DeviceId(FRESH), DeviceId(AGED)), start=BEGIN, communes=("23557",))
+    world = SecureWorld(tmp_path / "world", (DeviceId(FRESH), DeviceId(AGED)), start=BEGIN, units=("23557",))
     with world:
         world.start_broker()
         world.start_fleet()

@@ -70,7 +70,7 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
-    with running(tmp_path_factory.mktemp("day"), EVERYONE, BEGIN) as world:
+    with running(tmp_path_factory.mktemp("day"), EVERYONE, BEGIN, units=("23557", "23593", "24022")) as world:
         day = Day(world)
         hand_in(day)
         for name, origin in (("province", "64"), ("district", "622"), ("recording", "23557")):
@@ -198,9 +198,7 @@ def clusters(world: World, unit: str) -> int:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(
-        tmp_path_factory.mktemp("night"), (COMMUNE[0], NEIGHBOUR), NIGHT, communes=("23557", "23593")
-    ) as world:
+    with running(tmp_path_factory.mktemp("night"), (COMMUNE[0], NEIGHBOUR), NIGHT, units=("23557", "23593")) as world:
         yield world
 
 

@@ -36,7 +36,7 @@ class Sample:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("http"), (), poll="1s") as world:
+    with running(tmp_path_factory.mktemp("http"), (), poll="1s", units=("622", "23557")) as world:
         until(lambda: world.ask(OVERVIEW, Nothing()).sweep, "the first sweep")
         yield world
 

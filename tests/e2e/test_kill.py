@@ -38,7 +38,7 @@ GOING = ("scheduled", "airing", "aired")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("kill"), DEVICES, communes=("23557", "23593")) as world:
+    with running(tmp_path_factory.mktemp("kill"), DEVICES, units=("23557", "23593")) as world:
         yield world
 
 

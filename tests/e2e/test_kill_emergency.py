@@ -40,7 +40,7 @@ NOW, PROGRAMME, POLICY = "loa/1/now/u/23557/23557", "loa/1/prog/23557", "loa/1/p
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder, receivers = tmp_path_factory.mktemp("alarm"), (*COMMUNE, NEIGHBOUR)
-    with running(folder, receivers, BETWEEN_SESSIONS, communes=("23557", "23593")) as world:
+    with running(folder, receivers, BETWEEN_SESSIONS, units=("23557", "23593")) as world:
         yield world
 
 

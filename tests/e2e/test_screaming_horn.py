@@ -33,7 +33,7 @@ OPERATOR, APPROVER, EDITOR = "p.operator", "c23557.approver", "c23557.editor"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("horn"), (HORN, OTHER), communes=("23557",)) as world:
+    with running(tmp_path_factory.mktemp("horn"), (HORN, OTHER), units=("23557",)) as world:
         yield world
 
 

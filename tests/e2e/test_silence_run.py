@@ -53,7 +53,7 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path, (), poll="3s", communes=("23557",)) as world:
+    with running(tmp_path, (), poll="3s", units=("23557",)) as world:
         yield world
 
 

@@ -30,7 +30,7 @@ def kept(world: World) -> list[tuple[str, str]]:
 
 
 def test_at_night_the_tone_is_refused_and_heard_in_the_morning(tmp_path: Path) -> None:
-    with running(tmp_path, [DEVICE], NIGHT, communes=("23557",)) as world:
+    with running(tmp_path, [DEVICE], NIGHT, units=("23557",)) as world:
         began = world.now()
         refused = tone(world)
         assert (refused["result"], refused["reason"]) == ("refused", "quiet hours")

@@ -17,7 +17,7 @@ DEVICE = DeviceId("23557-L01")
 
 
 def test_a_trap_is_an_event_and_wrong_ones_are_not(tmp_path: Path) -> None:
-    with World(tmp_path, (), poll="1h", trap_port=free_ports(1)[0], communes=("23557",)) as world:
+    with World(tmp_path, (), poll="1h", trap_port=free_ports(1)[0], units=("23557",)) as world:
         world.start_broker()
         world.start_fleet()
         world.start_hub()

@@ -66,8 +66,8 @@ def free_ports(count: int) -> list[int]:
 class World:
     """One run of Loa in ``folder``; ``receivers`` are the devices that are real programs; all answer SNMP.
 
-    ``store``: a database URL; a SQLite file of its own if not given. ``communes``: of the sample only the devices of
-    these units; all of it if not given, which takes every part of the world four times the work.
+    ``store``: a database URL; a SQLite file of its own if not given. ``units``: of the sample only the devices of
+    these units (communes, districts); all of it if not given, which takes every part of the world four times the work.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class World:
     trap_port: int = 0
     sample: Path = SAMPLE
     store: str = ""
-    communes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
@@ -150,8 +150,8 @@ class World:
         """A copy of the sample with keys, encrypted secrets and signed policies of its own."""
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(self.sample, self.inventory)
-        if self.communes:
-            self._leave(self.communes)
+        if self.units:
+            self._leave(self.units)
         password = self.folder / "vault-password"
         password.touch(0o600)
         password.write_text(secrets.token_urlsafe(24))
@@ -163,9 +163,9 @@ class World:
         self.loa("keys", extra=passphrase)
         self.loa("policies", extra=passphrase)
 
-    def _leave(self, communes: Iterable[str]) -> None:
-        """Without boards of districts and without groups, whose hamlets are all over the province."""
-        kept = tuple(f"{commune}-" for commune in communes)
+    def _leave(self, units: Iterable[str]) -> None:
+        """Without groups, whose hamlets are all over the province."""
+        kept = tuple(f"{unit}-" for unit in units)
         for path in (*self.inventory.glob("districts/*.yaml"), *self.inventory.glob("stations/*.yaml")):
             if not path.name.startswith(kept):
                 path.unlink()
