@@ -63,7 +63,9 @@ def playbook(lab: Lab, hub: Host, folder: Path, *more: str) -> str:
     command = [str(Path(sys.prefix) / "bin/ansible-playbook"), "-i", f"{hub.name},", *variables, *more]
     environment = {
         **os.environ,
-        "ANSIBLE_SSH_ARGS": f"-F {lab.ssh_config}",
+        # one connection for all tasks, as Ansible does by itself where it is not told which file to read
+        "ANSIBLE_SSH_ARGS": f"-F {lab.ssh_config} -o ControlMaster=auto -o ControlPersist=60s",
+        "ANSIBLE_SSH_CONTROL_PATH": f"{lab.folder}/%%C",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),

@@ -120,7 +120,7 @@ def alarms(store: Store) -> set[str]:
 def refused(world: World, *arguments: str) -> str:
     """What a process that must not start says, in English."""
     command = [sys.executable, "-m", "tui.cli", "--lang", "en", "serve", *arguments]
-    done = subprocess.run(command, env=world.environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=world.environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
 
