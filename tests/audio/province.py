@@ -318,6 +318,13 @@ async def eventually(condition: Callable[[], object], seconds: float = 60.0) -> 
         await asyncio.sleep(0.02)
 
 
+def codes(found: object) -> list[str]:
+    """Of diagnostics that have their words and a fix."""
+    assert isinstance(found, tuple), found
+    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
+    return [d.code for d in found]
+
+
 def draft(**changes: object) -> Draft:
     """A normal bulletin of the ward for the ward."""
     plain = Draft(

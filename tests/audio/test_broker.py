@@ -14,12 +14,6 @@ from audio.broker import Broker, Mosquitto
 from tests.audio.province import eventually, mosquitto
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
-
-
 class Listener:
     """A plain client; what it got, in order."""
 

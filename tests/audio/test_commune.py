@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
-from audio.broker import Mosquitto
 from audio.bulletin import Draft
 from audio.documents import BulletinClass
 from audio.playout import Approved, Ordered
@@ -30,47 +26,15 @@ from tests.audio.province import (
     HEARD,
     OTHER,
     WARD,
-    Clock,
     Hub,
-    Keys,
-    SpokenOnce,
+    codes,
     draft,
     emergency,
     eventually,
-    hub,
-    mosquitto,
 )
 
 PROGRAMME = "loa/1/prog/23557"
 FIVE = EVENING.replace(hour=17, minute=0, second=0)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("trust") / "keys")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
-    return SpokenOnce(tmp_path_factory.mktemp("content"))
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
-    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
-        yield started
-
-
-def codes(found: object) -> list[str]:
-    assert isinstance(found, tuple), found
-    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
-    return [d.code for d in found]
 
 
 def own(**changes: object) -> Draft:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import wave
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from audio.broker import Mosquitto
 from audio.documents import Bulletin, BulletinClass, NowKind, decode
 from audio.emergency import Call, Emergencies, Made, Prepared, without_second_person
 from audio.playout import Approved, Edits, Paper
 from audio.receipts import Report
 from audio.scripts import LASTING, After
-from inventory.diagnostics import Diagnostic, Severity
+from inventory.diagnostics import Severity
 from inventory.model import Person, Script, UnitId, Wording
 from nms import journal
 from tests.audio.province import (
@@ -27,16 +25,14 @@ from tests.audio.province import (
     DUNG,
     PROVINCE,
     WARD,
-    Clock,
     Hub,
     Keys,
     SpokenOnce,
+    codes,
     emergency,
     eventually,
-    hub,
     receipt,
 )
-from tests.audio.province import mosquitto as broker
 from tests.audio.test_scripts import DRILL, FLOOD
 
 NOW_WARD = "loa/1/now/u/23557/23557"
@@ -64,32 +60,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return replace(made, network=replace(made.network, scripts=scripts))
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
-    return SpokenOnce(tmp_path_factory.mktemp("content"))
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with broker(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
-    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
-        yield started
-
-
 @pytest.fixture
 def desk(running: Hub, keys: Keys, library: SpokenOnce, recordings: Path) -> Emergencies:
     return Emergencies(running.store, lambda: keys.network, running.clock, library, recordings)
-
-
-def codes(found: object) -> list[str]:
-    assert isinstance(found, tuple), found
-    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
-    return [d.code for d in found]
 
 
 def call(script: Script = FLOOD, area: str = "Yên Đỗ", typed: str = "YEN DO") -> Call:

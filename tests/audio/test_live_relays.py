@@ -24,7 +24,7 @@ from audio.receiver import opus
 from nms.alarm_store import open_alarms
 from nms.store import Store
 from tests.audio.live_kit import RATE, Mode, Sound, Tape, likeness, make_programme, now, running, station
-from tests.audio.province import eventually, mosquitto
+from tests.audio.province import eventually
 
 SIGNER = Signer(Ed25519PrivateKey.generate(), "0" * 16)
 
@@ -32,12 +32,6 @@ SIGNER = Signer(Ed25519PrivateKey.generate(), "0" * 16)
 @pytest.fixture(scope="module")
 def programme(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sound]:
     return make_programme(tmp_path_factory.mktemp("radio"), 30, 31)
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
 
 
 @pytest.mark.slow

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from audio.broker import Mosquitto
 from audio.desk import Standing
@@ -15,7 +12,6 @@ from audio.envelope import Opened, parse
 from audio.muting import Mended, Silencing
 from audio.playout import Resumed, Stopped
 from audio.receipts import Heard, Report
-from inventory.diagnostics import Diagnostic
 from nms import journal
 from nms.alarm_store import Repair, open_repair, repairs
 from nms.journal import EventKind
@@ -32,44 +28,16 @@ from tests.audio.province import (
     Hub,
     Keys,
     SpokenOnce,
+    codes,
     draft,
     emergency,
     eventually,
     hub,
-    mosquitto,
 )
 
 L01 = "23557-L01"
 DOCUMENT = f"loa/1/now/d/{L01}/23557"
 LATER = EVENING + timedelta(days=20)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("trust") / "keys")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
-    return SpokenOnce(tmp_path_factory.mktemp("content"))
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
-    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
-        yield started
-
-
-def codes(found: object) -> list[str]:
-    assert isinstance(found, tuple), found
-    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
-    return [d.code for d in found]
 
 
 def orders(ear: Ear, topic: str = DOCUMENT) -> list[str]:

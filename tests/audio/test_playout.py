@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,6 @@ from audio.broker import Mosquitto
 from audio.documents import Bulletin, BulletinClass, NowKind, Receipt, Result, decode, encode
 from audio.playout import Approved, Stopped, Submitted
 from audio.receipts import Heard, Report
-from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Tier
 from nms import journal
 from nms.store import AiringRow, ReceiptRow, to_milliseconds
@@ -36,44 +34,16 @@ from tests.audio.province import (
     Hub,
     Keys,
     SpokenOnce,
+    codes,
     draft,
     emergency,
     eventually,
     hub,
-    mosquitto,
     receipt,
 )
 
 NOW_WARD, NOW_PROVINCE = "loa/1/now/u/23557/23557", "loa/1/now/u/64/64"
 PROGRAMME, OTHER_PROGRAMME = "loa/1/prog/23557", "loa/1/prog/23560"
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("trust") / "keys")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
-    return SpokenOnce(tmp_path_factory.mktemp("content"))
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
-    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
-        yield started
-
-
-def codes(found: object) -> list[str]:
-    assert isinstance(found, tuple), found
-    assert all(isinstance(d, Diagnostic) and d.text() and d.fix_text() for d in found)
-    return [d.code for d in found]
 
 
 async def airings(running: Hub, bulletin: str) -> list[tuple[str, datetime]]:

@@ -31,23 +31,11 @@ from tests.audio.province import (
     SpokenOnce,
     eventually,
     hub,
-    mosquitto,
 )
 
 L01 = "23557-L01"
 SET = f"loa/1/set/{L01}"
 TECHNICIAN = replace(CHI, roles=(Role.TECHNICIAN,))
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("trust") / "keys")
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -25,15 +23,11 @@ from tests.audio.province import (
     ON,
     PROVINCE,
     WARD,
-    Clock,
     Ear,
     Hub,
     Keys,
-    SpokenOnce,
     draft,
     eventually,
-    hub,
-    mosquitto,
 )
 
 L01 = "23557-L01"
@@ -43,28 +37,6 @@ class Blind:
     """A process that polls nobody."""
 
     latest: Snapshot | None = None
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.make(tmp_path_factory.mktemp("trust") / "keys")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SpokenOnce:
-    return SpokenOnce(tmp_path_factory.mktemp("content"))
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    async with mosquitto(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
-    async with hub(keys, tmp_path, library, server.port, Clock()) as started:
-        yield started
 
 
 class Session:
