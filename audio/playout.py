@@ -136,6 +136,11 @@ class Playout:
             self._broker.publish(f"{TOPICS}/policy/{device}", frame, retain=True)
         await self._publisher.republish()
 
+    async def hand_out(self, policies: Mapping[str, bytes]) -> None:
+        """Other policies than before, and then every document: under the old ones it may have been refused."""
+        self._policies = policies
+        await self.restore()
+
     async def submit(
         self, person: Person, draft: Draft, *, uid: int = NOBODY, progress: Progress = untold
     ) -> Submitted | Refusals:

@@ -140,17 +140,17 @@ def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
     )
 
 
+def listeners(network: Network, on: date) -> Iterator[Device]:
+    """Every loudspeaker and board in use on that date; nobody may speak for one that stands in no unit."""
+    return (d for d in network.devices_on(on) if d.kind in LISTENERS and network.unit_of(d, on) is not None)
+
+
 def policies(
     network: Network, on: date, trust: Trust, root: Ed25519PrivateKey, now_ms: int, days: int = 365
 ) -> Iterator[tuple[DeviceId, bytes]]:
-    """The signed policy of every loudspeaker and board in use on that date, valid for ``days`` from ``now_ms``.
-
-    A device that stands in no unit on that date has none: nobody may speak for it.
-    """
+    """The signed policy of every device that has one on that date, valid for ``days`` from ``now_ms``."""
     kid = envelope.key_id(_public(root))
-    for device in network.devices_on(on):
-        if device.kind not in LISTENERS or network.unit_of(device, on) is None:
-            continue
+    for device in listeners(network, on):
         # no nbf: a device that has lost its clock still needs its policy; seq keeps old ones out
         topic, exp = f"loa/1/policy/{device.id}", now_ms + days * DAY
         header = envelope.Header(envelope.VERSION, kid, ROOT, topic, seq=now_ms, issued=now_ms, nbf=0, exp=exp)
@@ -187,6 +187,22 @@ def read_bundle(path: Path) -> Mapping[str, bytes]:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}:{number}: no policy") from error
     return frames
+
+
+class Bundle:
+    """The file of signed policies; read again when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: tuple[tuple[int, int], Mapping[str, bytes]] | None = None
+
+    def read(self) -> Mapping[str, bytes]:
+        """Frames by device, the same object while the file is the same. Raises OSError and ValueError."""
+        status = self._path.stat()
+        seen = (status.st_ino, status.st_mtime_ns)
+        if self._known is None or self._known[0] != seen:
+            self._known = seen, read_bundle(self._path)
+        return self._known[1]
 
 
 def sign_bulletin(

@@ -41,6 +41,7 @@ class AlarmKind(StrEnum):
     CACHE_INCOMPLETE = "cache_incomplete"
     RELAY_FAILED_OVER = "relay_failed_over"
     RELAY_LOST = "relay_lost"
+    POLICIES = "policies"
     SELF_POLLER = "self_poller"
     SELF_DISK = "self_disk"
     SELF_DATABASE = "self_database"
@@ -85,7 +86,8 @@ Key = tuple[str, AlarmKind]
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...``, ``relay:...`` or a part of the hub.
+    """What is wrong now: ``subject`` is a device's id, ``cell:...``, ``power:...``, ``relay:...``, ``policies``
+    or a part of the hub.
 
     ``affected``: the devices it explains. ``opens``: False keeps an open alarm but opens none.
     """

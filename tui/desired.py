@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from audio.trust import read_bundle
+from audio.trust import Bundle
 from inventory import overlay
 from inventory.diagnostics import Diagnostic
 from inventory.load import load
@@ -116,7 +116,7 @@ class Source:
         self._networks: dict[str, Network] = {}
         self._roles: dict[str, Roles] = {}
         self._last: Desired | None = None
-        self._policies: dict[tuple[int, int], Mapping[str, bytes]] = {}
+        self._bundle = Bundle(settings.keys / BUNDLE)
 
     def current(self) -> Desired | tuple[Diagnostic, ...]:
         """As it is on the disk now, or all that is wrong with it; the very same while nothing changes.
@@ -177,21 +177,17 @@ class Source:
             octet=octet_of(settings, network),
             secrets=found,
             security=None if isinstance(security, Diagnostic) else security,
-            policies=self._signed(settings.keys / BUNDLE),
+            policies=self._signed(),
             artifacts=self._there(),
             hub=self._hub(),
         )
 
-    def _signed(self, bundle: Path) -> Mapping[str, bytes]:
+    def _signed(self) -> Mapping[str, bytes]:
         """The policies as the root signed them; none where there are none."""
         try:
-            status = bundle.stat()
-            seen = (status.st_ino, status.st_mtime_ns)
-            if seen not in self._policies:
-                self._policies = {seen: read_bundle(bundle)}
+            return self._bundle.read()
         except (OSError, ValueError):
             return {}
-        return self._policies[seen]
 
     def _there(self) -> Mapping[str, str]:
         """None where their index cannot be read: then the devices that need one are told."""

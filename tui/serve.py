@@ -33,6 +33,7 @@ from audio.live.relays import Relays
 from audio.live.session import Signer
 from audio.live.wire import Wire
 from audio.playout import Playout
+from audio.policies import PolicyWatch
 from audio.speech import Accent, Voice
 from audio.watch import Watch
 from exporters import http
@@ -309,16 +310,17 @@ def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
 
 
 def _add_playout(
-    hub: Hub, keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]], broker: Broker, watch: SelfWatch
+    hub: Hub, keys: tuple[Ed25519PrivateKey, str, trust.Bundle], broker: Broker, watch: SelfWatch
 ) -> Library:
     """Bulletins, and who orders them; their sounds are in the library."""
-    settings, (key, kid, policies) = hub.settings, keys
+    settings, (key, kid, bundle) = hub.settings, keys
     voice = Voice(Accent(settings.speech_accent), settings.speech_speed, settings.speech_model)
     keep = timedelta(days=settings.content_days)
     library = Library(settings.state_dir / "content", voice, mp3=settings.mp3, keep=keep)
     library.sweep()
-    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
+    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, bundle.read(), library)
     hub.tasks["playout"] = playout.run
+    hub.tasks["policies"] = PolicyWatch(bundle, hub.store, hub.current, hub.clock, playout.hand_out).run
 
     async def words() -> Mapping[str, DeviceState] | None:
         """By a clock that has just jumped nothing can be said about who should play."""
@@ -354,7 +356,7 @@ def _add_rollouts(hub: Hub, plans: PlanService, playout: Playout) -> ApplyServic
 
 def _add_relays(
     hub: Hub,
-    keys: tuple[Ed25519PrivateKey, str, Mapping[str, bytes]],
+    keys: tuple[Ed25519PrivateKey, str, trust.Bundle],
     tls: Callable[[], ssl.SSLContext] | None,
 ) -> Listeners:
     """Relays while they are due, on a connection to the broker of their own."""
@@ -399,7 +401,7 @@ def _add_exporter(hub: Hub, watch: SelfWatch) -> None:
     hub.tasks["exporter"] = lambda: _site(application, settings.exporter_host, settings.exporter_port)
 
 
-def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str, Mapping[str, bytes]]:
+def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str, trust.Bundle]:
     """The hub's key, its id, and every device's policy as the root signed it."""
     if network.trust is None:
         missing = Diagnostic("ENV040", Place("trust.yaml"), "the inventory names no keys", "make them with: loa keys")
@@ -407,16 +409,21 @@ def _trust(settings: Settings, network: Network) -> tuple[Ed25519PrivateKey, str
     key = trust.load_key(settings.keys, trust.HUB)
     if isinstance(key, Diagnostic):
         raise StartError((key,))
-    bundle = settings.keys / BUNDLE
+    path = settings.keys / BUNDLE
+    bundle = trust.Bundle(path)
     try:
-        policies = trust.read_bundle(bundle)
+        bundle.read()
     except (OSError, ValueError) as error:
         fields = {"reason": str(error)}
         unread = Diagnostic(
-            "ENV041", Place(str(bundle)), "no signed policies: {reason}", "sign them with: loa policies", fields
+            "ENV041",
+            Place(str(path)),
+            "no signed policies: {reason}",
+            "sign them with: loa policies",
+            fields,
         )
         raise StartError((unread,)) from None
-    return key, key_id(key.public_key().public_bytes_raw()), policies
+    return key, key_id(key.public_key().public_bytes_raw()), bundle
 
 
 def _version() -> str:

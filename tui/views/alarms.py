@@ -28,6 +28,7 @@ ALARMS: Final[Mapping[str, str]] = {
     "cache_incomplete": N_("{name} lacks recordings of the next 24 hours"),
     "relay_failed_over": N_("relay {name}: another source is on the air"),
     "relay_lost": N_("relay {name}: no source has sound"),
+    "policies": N_("policies of devices must be signed: loa policies"),
     "self_poller": N_("the hub polls late"),
     "self_disk": N_("the hub's disk is nearly full"),
     "self_database": N_("the hub's database does not take what happens"),
@@ -47,11 +48,11 @@ STATES: Final[Mapping[str, str]] = {
 SIGNS: Final[Mapping[str, str]] = {"open": "✖", "acknowledged": "◐", "repair": "⏸", "over": "●"}
 
 SEVERITY: Final[tuple[frozenset[str], ...]] = (
-    frozenset(kind for kind in ALARMS if kind.startswith("self_")),
+    frozenset(kind for kind in ALARMS if kind.startswith("self_")) | {"policies"},
     frozenset({"cell_lost", "power_lost", "modem_down"}),
     frozenset({"relay_lost", "device_down", "silent", "unscheduled", "wrong_content"}),
 )
-"""What is worst first: the hub itself, what takes many along, what residents notice; then the rest."""
+"""The worst first: the hub and what devices obey, what takes many along, what residents notice; then the rest."""
 
 MUTED_SIGN: Final = "⊗"
 

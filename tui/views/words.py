@@ -74,9 +74,12 @@ FAULTS: Mapping[str, str] = {
     "over": N_("used up"),
     "silent": N_("silence"),
     "stalled": N_("nothing comes"),
+    "unsigned": N_("none is signed"),
+    "ending": N_("they end within 30 days"),
+    "other_policy": N_("they say something else than the inventory"),
 }
 """What a state or an alarm is due to beside a loss: a limit exceeded (a metric of the profiles' ``limits``), a strange
-answer, a line that a SIM's use has crossed, what is wrong with a relay's source."""
+answer, a line that a SIM's use has crossed, what is wrong with a relay's source or with policies."""
 
 RESULTS: Mapping[str, str] = {
     "heard": N_("heard"),

@@ -1,0 +1,122 @@
+"""The policies that the offline root has signed: handed out anew when they change, and compared with the inventory.
+
+A device keeps quiet hours, silent windows, exceptions and trusted keys by its policy alone. Who changes them in the
+inventory has changed nothing on a device until ``loa policies`` was run; and a policy that ends unnoticed would leave a
+device mute. Both are an alarm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from audio import trust
+from audio.documents import DocumentError, Policy, decode
+from audio.envelope import Refused, parse
+from inventory.model import TIMEZONE, DeviceId, Network
+from nms.alarm_store import settle
+from nms.alarms import AlarmKind, Raised
+from nms.outage import Outage
+from nms.store import Store, StoreError, to_milliseconds
+
+log = logging.getLogger("loa.policies")
+
+EVERY: Final = 60.0
+SOON: Final = timedelta(days=30)
+"""A policy that ends so soon must be signed anew: the root key lies in a safe, and whoever has it may be away."""
+KINDS: Final = (AlarmKind.POLICIES,)
+SUBJECT: Final = "policies"
+
+
+class Lack(StrEnum):
+    """Why a device's policy must be signed anew, the worst first."""
+
+    UNSIGNED = "unsigned"
+    ENDING = "ending"
+    OTHER = "other_policy"
+    """It says something else than the inventory."""
+
+
+def lacking(network: Network, frames: Mapping[str, bytes], now: datetime) -> Mapping[DeviceId, Lack]:
+    """The devices whose policy must be signed anew. Pure."""
+    if network.trust is None:
+        return {}
+    on, at = network.on(now.astimezone(TIMEZONE).date()), to_milliseconds(now)
+    root = trust.root_key(network.trust).kid
+    found = {}
+    for device in trust.listeners(network, on):
+        lack = _lack(trust.policy(network, device, on, network.trust), frames.get(device.id, b""), root, at)
+        if lack is not None:
+            found[device.id] = lack
+    return found
+
+
+def _lack(wanted: Policy, frame: bytes, root: str, now: int) -> Lack | None:
+    opened = parse(frame)
+    if isinstance(opened, Refused) or opened.header.kid != root or opened.header.exp <= now:
+        return Lack.UNSIGNED
+    if opened.header.exp <= now + SOON // timedelta(milliseconds=1):
+        return Lack.ENDING
+    try:
+        given = decode(Policy, opened.body)
+    except DocumentError:
+        return Lack.UNSIGNED
+    return None if _ahead(given, now) == _ahead(wanted, now) else Lack.OTHER
+
+
+def _ahead(policy: Policy, now: int) -> Policy:
+    """Without what is over: it was signed when that was still to come."""
+    return replace(
+        policy,
+        exceptions=tuple(e for e in policy.exceptions if e.until > now),
+        silent=tuple(w for w in policy.silent if w.until > now),
+    )
+
+
+class PolicyWatch:
+    """``hand_out`` gives other policies than those of the start to their devices."""
+
+    def __init__(
+        self,
+        bundle: trust.Bundle,
+        store: Store,
+        network: Callable[[], Network],
+        clock: Callable[[], datetime],
+        hand_out: Callable[[Mapping[str, bytes]], Awaitable[None]],
+    ) -> None:
+        self._bundle = bundle
+        self._store = store
+        self._network = network
+        self._clock = clock
+        self._hand_out = hand_out
+        self._frames = bundle.read()
+        self._since: dict[Lack, datetime] = {}
+
+    async def run(self) -> None:
+        """Look each minute until cancelled."""
+        outage = Outage(log)
+        while True:
+            try:
+                await self.look()
+                outage.over("policies are compared again")
+            except (StoreError, OSError, ValueError) as error:
+                outage.begun("policies are not compared: %s", error)
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> None:
+        frames, network, now = self._bundle.read(), self._network(), self._clock()
+        if frames is not self._frames:
+            log.info("%d policies have been signed anew", len(frames))
+            await self._hand_out(frames)
+            self._frames = frames
+        found = await asyncio.to_thread(lacking, network, frames, now)
+        worst = min(found.values(), key=list(Lack).index, default=None)
+        self._since = {worst: self._since.get(worst, now)} if worst is not None else {}
+        affected = tuple(sorted(found))
+        raised = [Raised(SUBJECT, AlarmKind.POLICIES, at, str(lack), affected) for lack, at in self._since.items()]
+        await self._store.write(lambda s: settle(s, KINDS, raised, now))
