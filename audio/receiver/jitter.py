@@ -26,6 +26,8 @@ PAUSE = 10 ** (-45 / 10) * 32768**2 * BLOCK
 """Energy of a block below which nobody hears that it is left out: -45 dBFS."""
 CONCEALED = 400 * PER_MS
 """Samples of a gap that the decoder makes up; a longer one is silence."""
+LONGEST = 1_000 * PER_MS
+"""Samples of the longest page: a frame of packets of one byte each would be hours of sound to decode at once."""
 PREROLL = 200 * PER_MS
 """Samples decoded before the first that is heard: Opus needs 80 ms to sound as if decoded from the start."""
 JOIN = 1_000
@@ -66,7 +68,10 @@ class Jitter:
             return False
         packets = opus.packets(ogg)
         start = play_at * PER_MS - self._decoder.skip
-        page = _Page(start, start + sum(map(opus.samples, packets)), packets)
+        length = sum(map(opus.samples, packets))
+        if length > LONGEST:
+            raise opus.OpusError(f"a page of {length // PER_MS} ms")
+        page = _Page(start, start + length, packets)
         spare = play_at + self.delay - now
         if spare < EASY:
             self._tight = now

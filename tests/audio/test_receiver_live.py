@@ -20,6 +20,7 @@ from audio.receiver.clock import DeviceTime
 from audio.receiver.jitter import CALM, MARGIN, SLOWEST, Jitter
 from audio.receiver.link import Connection, Message
 from audio.receiver.live import LATE, NO_SIGNAL, REOPEN, Live
+from audio.receiver.opus import OpusError
 from audio.receiver.sound import BLOCK, PER_MS
 from audio.receiver.trust import Trust
 from tests.audio.receiver_kit import EVENING, Kit, Signer
@@ -310,3 +311,13 @@ def test_a_new_stream_of_a_hub_that_was_restarted_is_joined(rig: Rig) -> None:
     rig.say(rig.sealed(1))
     assert rig.refused == []
     assert rig.live.ready("vov1", rig.clock.at + AHEAD)
+
+
+def test_a_page_of_hours_in_packets_of_one_byte_is_refused() -> None:
+    """One frame has room for nine hours of silence, and the device would decode all of it at once."""
+    jitter = filled(0)
+    lacing = bytes([1] * 255)
+    page = PAGES[0][:26] + b"\xff" + lacing + bytes([0b00011000] * 255)
+    with pytest.raises(OpusError, match="a page of"):
+        jitter.add(page * 4, EVENING, EVENING)
+    assert not jitter.ready(EVENING)
