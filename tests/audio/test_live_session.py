@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +34,7 @@ from tests.audio.live_kit import (
     running,
     station,
 )
-from tests.audio.receiver_kit import content_server
+from tests.audio.receiver_kit import content_server, free_port
 
 SIGNER = Signer(Ed25519PrivateKey.generate(), "0" * 16)
 
@@ -120,22 +125,73 @@ async def test_pages_have_rising_numbers_and_exact_times_and_without_any_source_
     assert alike > 0.9
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[int]:
+    """A web server for the files of a folder; its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def broadcast(programme: Path, *target: str) -> Iterator[None]:
+    """ffmpeg that plays the programme again and again at its own pace."""
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", str(programme), *target]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+async def check_relayed(url: str, programme: Sound) -> None:
+    tape = Tape()
+    live = session(tape, url)
+    async with running(live.run()):
+        await until(lambda: live.trouble is None and len(tape.pages) > 15 and tape.heard()[-RATE:].any())
+        heard = len(tape.pages)
+        await until(lambda: len(tape.pages) > heard + 20)
+    alike, _ = likeness(last(tape, 2), programme)
+    assert alike > 0.9
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not has_icecast(), reason="icecast2 is not installed")
 async def test_an_icecast_is_relayed(tmp_path: Path, first: tuple[Path, Sound]) -> None:
-    tape, server = Tape(), Icecast(tmp_path)
+    server = Icecast(tmp_path)
     try:
         await asyncio.to_thread(server.start)
         server.feed(first[0])
-        live = session(tape, server.url)
-        async with running(live.run()):
-            await until(lambda: live.trouble is None and len(tape.pages) > 15 and tape.heard()[-RATE:].any())
-            heard = len(tape.pages)
-            await until(lambda: len(tape.pages) > heard + 20)
-        alike, _ = likeness(last(tape, 2), first[1])
-        assert alike > 0.9
+        await check_relayed(server.url, first[1])
     finally:
         server.close()
+
+
+@pytest.mark.slow
+async def test_hls_of_short_segments_is_relayed(tmp_path: Path, first: tuple[Path, Sound]) -> None:
+    with serving(tmp_path) as port:
+        hls = ("-c:a", "aac", "-b:a", "96k", "-f", "hls", "-hls_time", "1", "-hls_list_size", "6")
+        with broadcast(first[0], *hls, "-hls_flags", "delete_segments", str(tmp_path / "live.m3u8")):
+            await until(lambda: len(list(tmp_path.glob("*.ts"))) >= 4)
+            await check_relayed(f"http://127.0.0.1:{port}/live.m3u8", first[1])
+
+
+@pytest.mark.slow
+async def test_rtp_is_relayed(first: tuple[Path, Sound]) -> None:
+    port = free_port()
+    url = f"rtp://127.0.0.1:{port}"
+    with broadcast(first[0], "-c:a", "mp2", "-b:a", "128k", "-f", "rtp", url):
+        await check_relayed(url, first[1])
 
 
 async def test_no_source_reads_a_file_of_the_hub(tmp_path: Path, first: tuple[Path, Sound]) -> None:
