@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio.broker import Mosquitto
 from audio.live.listeners import Listeners
+from audio.live.microphone import Microphones
 from audio.live.relays import Relays
 from audio.live.session import Session, Signer
 from audio.live.source import Source
@@ -52,7 +53,7 @@ async def test_a_session_runs_while_its_relay_is_due_and_alarms_while_its_first_
     with station(programme[0]) as one, station(programme[0]) as two, Store.open(tmp_path / "loa.db") as store:
         urls = {"vov1": [one.url, two.url], "unused": [two.url]}
         due: set[str] = set()
-        relays = Relays(store, lambda *_: frozenset(due), lambda: urls, SIGNER, wire, Listeners(), now)
+        relays = Relays(store, lambda *_: frozenset(due), lambda: urls, SIGNER, wire, Listeners(), now, Microphones())
         async with running(relays.run()):
             await asyncio.sleep(0)
             assert relays.sessions == {}
