@@ -17,7 +17,7 @@ PREFILL: Final = 260 // FRAME
 """Frames that must wait before the first is given, and again after the buffer has run dry: a page takes 200 ms at once,
 the rest is for the moods of the way here.
 """
-MOST: Final = 400 // FRAME
+MOST: Final = 340 // FRAME
 """Frames that may wait; beyond that the oldest are left out."""
 
 

@@ -65,7 +65,7 @@ def test_a_pause_of_the_line_is_silence_and_then_there_must_be_enough_again() ->
 def test_the_oldest_gives_way_so_that_nobody_hears_it_late() -> None:
     microphone = Microphone()
     fill(microphone, 0, MOST + 7)
-    assert microphone.waiting == MOST * FRAME == 400
+    assert microphone.waiting == MOST * FRAME < 400
     assert microphone.dropped == 7
     assert taken(microphone, 3) == [7, 8, 9]
 
