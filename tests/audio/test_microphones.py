@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from audio import ledger, microphones, retention
@@ -268,6 +270,37 @@ def test_one_instant_is_looked_for_until_all_have_room() -> None:
     joined = together(grids, {WARD: (), OTHER: other}, request, now, five + 5 * MINUTES)
     assert joined == {WARD: Placement(bulletin.id, 0, five + 5 * MINUTES, five + 60 * MINUTES)}, "it has no other"
     assert together(grids, {}, request, now) == {}
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(1, 20)).map(
+        lambda at: Span(to_milliseconds(FIVE) + at[0] * MINUTES, to_milliseconds(FIVE) + (at[0] + at[1]) * MINUTES)
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spans, spans, st.booleans())
+def test_what_begins_at_one_instant_has_room_there_and_no_sooner(
+    ward: list[Span], other: list[Span], sessions: bool
+) -> None:
+    now = to_milliseconds(EVENING)
+    bulletin = replace(_composed(), valid_until=to_milliseconds(FIVE + timedelta(hours=3)))
+    request, grids, taken = Request(bulletin, 1, sessions), Grids(network()), {WARD: ward, OTHER: other}
+    found = together(grids, taken, request, now)
+    assert len({start.start for start in found.values()}) <= 1
+    for unit, start in found.items():
+        whole = Span(start.start, start.start + LENGTH)
+        assert all(busy.until + GAP <= whole.start or whole.until + GAP <= busy.start for busy in taken[unit])
+        assert whole.until <= start.latest <= bulletin.valid_until
+        (alone,) = together(grids, {unit: taken[unit]}, request, now).values()
+        assert alone.start <= start.start
+    if len(found) == 1:
+        # whoever is left out has no room, or none any more where the other one has
+        ((unit, start),) = found.items()
+        left_out = {u: busy for u, busy in taken.items() if u != unit}
+        assert start.start not in [p.start for p in together(grids, left_out, request, now, start.start).values()]
 
 
 def _composed() -> Bulletin:

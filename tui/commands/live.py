@@ -102,16 +102,17 @@ class Show:
 
     def told(self, speaking: Speaking | None) -> None:
         from tui.live_methods import Phase
-        from tui.views.times import clock
+        from tui.views.times import brief, clock
 
         self.line_ends()
         if speaking is None:
             self._call.tell(N_("the hub is away: what is said now is not heard; connecting again"))
             return
-        start, until = clock(speaking.start), clock(speaking.until)
         if speaking.phase is Phase.ON_AIR:
+            until = clock(speaking.until)
             self._call.tell(N_("on the air until {until}: {title}"), until=until, title=speaking.title)
         else:
+            start, until = brief(speaking.start), brief(speaking.until)
             message = N_("on the air from {start} to {until}: {title}; speak when it says so")
             self._call.tell(message, start=start, until=until, title=speaking.title)
 
