@@ -45,7 +45,7 @@ class NoSound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where sound comes from: an ALSA device's name (``default``, ``hw:1,0``), or ``PIPE``.
+    """Where sound comes from: an ALSA device's name (``default``, ``plughw:1,0``: one that converts), or ``PIPE``.
 
     A card sets the pace itself and is open all the time, so that its level shows beforehand. A pipe is read from the
     beginning of the window on, at the pace of the sound in it.

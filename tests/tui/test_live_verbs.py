@@ -37,7 +37,7 @@ def test_trim_is_for_recordings_only(shell: Shell) -> None:
     assert "--trim" in answer.err
 
 
-@pytest.mark.parametrize("source", [(), ("--input", "hw:1,0"), ("--input", "-")])
+@pytest.mark.parametrize("source", [(), ("--input", "plughw:1,0"), ("--input", "-")])
 def test_nobody_speaks_over_ssh(shell: Shell, source: tuple[str, ...]) -> None:
     answer = shell.loa("live", "b1", *source, SSH_CONNECTION="203.0.113.5 50000 10.0.0.1 22")
     assert answer.code == 1

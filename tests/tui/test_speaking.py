@@ -289,6 +289,26 @@ async def test_what_is_not_sound_is_said_to_be_none(tmp_path: Path) -> None:
     assert here.desk.ended == [], "somebody may come back with a microphone"
 
 
+async def test_a_card_is_open_before_the_window_so_that_its_level_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, voice, words = tmp_path / "asound.conf", tmp_path / "voice.raw", Words()
+    voice.write_bytes(struct.pack("<4h", 9000, 9000, -9000, -9000) * RATE * 30)
+    nothing = 'pcm.nothing { type null }\npcm.voice { type file slave.pcm nothing file "/dev/null" format raw infile'
+    config.write_text(f'{nothing} "{voice}" }}\n')
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(config))
+    async with town(tmp_path, planned(60_000, 120_000)) as here:
+        microphone, speaks = here.microphones.of(SESSION), speaker(here, words, "voice")
+        running = asyncio.create_task(speaks.run())
+        await eventually(lambda: (len(words.levels) > 5 and microphone.waiting) or running.done())
+        speaks.end()
+        last = await asyncio.wait_for(running, 60)
+    assert max(words.levels) > -20
+    assert last.phase is Phase.LEFT, "its time has not come: it stays planned"
+    assert words.told == [Phase.WAITING]
+    assert here.desk.ended == []
+
+
 async def test_a_card_that_is_not_there_is_named(tmp_path: Path) -> None:
     async with town(tmp_path, planned(60_000, 120_000)) as here:
         with pytest.raises(NoSound) as error:
@@ -329,6 +349,6 @@ def test_a_pipe_may_name_no_file_and_a_card_is_a_card() -> None:
     command = Input("-").command
     assert command[command.index("-protocol_whitelist") + 1] == "pipe"
     assert "hls" not in command[command.index("-format_whitelist") + 1]
-    card = Input("hw:1,0").command
+    card = Input("plughw:1,0").command
     assert card[card.index("-f") + 1] == "alsa"
-    assert card[card.index("-i") + 1] == "hw:1,0"
+    assert card[card.index("-i") + 1] == "plughw:1,0"

@@ -45,7 +45,7 @@ def length(text: str | None, call: Session) -> int:
     default="default",
     show_default=True,
     metavar=N_("DEVICE"),
-    help=N_("the sound card (ALSA): default, hw:1,0; or - for sound on stdin, anything ffmpeg reads"),
+    help=N_("the sound card (ALSA): default, plughw:1,0; or - for sound on stdin, anything ffmpeg reads"),
 )
 @click.pass_context
 def live_verb(ctx: click.Context, bulletin: str, name: str) -> None:
