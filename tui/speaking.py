@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import ffmpeg as graphs
 
@@ -99,12 +99,10 @@ class Speaker:
             if sounding.done() and not following.done():
                 sounding.result()
                 self.end()
-            sounding.cancel()
+            await _ended(sounding)
             return await following
         finally:
-            for task in (following, sounding, ending):
-                task.cancel()
-            await asyncio.gather(following, sounding, ending, return_exceptions=True)
+            await _ended(following, sounding, ending)
 
     async def _follow(self) -> Speaking:
         """Keep the connection for as long as the window lasts."""
@@ -172,3 +170,10 @@ class Speaker:
 
     def _nothing(self, reason: str) -> NoSound:
         return NoSound(fault("AUD020", self._source.name, input=self._source.name, reason=reason))
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels them, once: a second time would take a program's end from who waits for it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
