@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from audio.documents import Audience, Bulletin, BulletinClass, ContentKind, NowKind, encode
-from audio.envelope import MAX_FRAME
+from audio.envelope import MAX_FRAME, microphone_of
+from audio.measure import LONGEST
 from audio.refusals import refuse
 from inventory import select
 from inventory.diagnostics import Diagnostic
@@ -30,6 +31,9 @@ VALIDITY = timedelta(days=7)
 MOST_REPEATS = 50
 MOST_APART = 31 * 24 * 3_600_000
 """Between the beginnings of two repeats of a series (ms)."""
+SHORTEST_LIVE = 10_000
+LONGEST_LIVE = LONGEST * 1_000
+"""For how long a microphone may be open (ms): as long as a recording may be."""
 MOST_BYTES = 64 * 1024
 """Of a bulletin's JSON: a programme holds many bulletins in one frame."""
 ENVELOPE_BYTES = 2_048
@@ -69,7 +73,8 @@ FOLLOWS: Mapping[State, tuple[State, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an author wants aired: either ``text`` to be spoken or a recording (``audio``, a file at the hub).
+    """What an author wants aired: a ``text`` to be spoken, a recording (``audio``, a file at the hub), or a microphone
+    that is open for ``live`` ms.
 
     ``audience`` is a selection. ``repeats`` is the number of starts, ``volume`` percent of each device's ceiling,
     ``authority`` the document or order it rests on (căn cứ), ``supplier`` the agency that supplied it, ``field`` what
@@ -101,6 +106,7 @@ class Draft:
     every: int = 0
     by_session: bool = False
     on_behalf: bool = False
+    live: int = 0
 
     @property
     def loud(self) -> bool:
@@ -119,6 +125,16 @@ class Sound(Protocol):
     def duration_ms(self) -> int: ...
     @property
     def kind(self) -> ContentKind: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Microphone:
+    """What a live bulletin has in place of a sound: the session it is spoken in, for so many ms."""
+
+    sha: str
+    duration_ms: int
+    kind: ContentKind = ContentKind.RELAY
+    size: int = 0
 
 
 class Stored(Protocol):
@@ -160,9 +176,9 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
         found.append(refuse("BUL013", cls=draft.cls))
     if not draft.title.strip():
         found.append(refuse("BUL006"))
-    if bool(draft.text.strip()) == (draft.audio is not None):
+    if (bool(draft.text.strip()), draft.audio is not None, bool(draft.live)).count(True) != 1:
         found.append(refuse("BUL011"))
-    found += _limits(draft, now)
+    found += (*_limits(draft, now), *(_live_limits(draft) if draft.live else ()))
     audience = audience_of(network, on, draft.audience)
     if isinstance(audience, Audience):
         found += _reach(network, on, draft, audience)
@@ -172,39 +188,43 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
 
 
 def compose(
-    network: Network, on: date, draft: Draft, content: Sound, now: datetime, version: int = 1
+    network: Network, on: date, draft: Draft, content: Sound | None, now: datetime, version: int = 1
 ) -> Bulletin | tuple[Diagnostic, ...]:
-    """The bulletin that an approver will sign, with a new id; or everything that is wrong with the draft."""
+    """The bulletin that an approver will sign, with a new id; or everything that is wrong with the draft.
+
+    ``content`` is None of what is spoken live.
+    """
     found = checks(network, on, draft, now)
     audience = audience_of(network, on, draft.audience)
     if found or not isinstance(audience, Audience):
         return found
     start, end = validity(draft, now)
-    loud = draft.loud
+    loud, identity = draft.loud, new_id(now)
+    sound = content if content is not None else Microphone(microphone_of(identity), draft.live)
     bulletin = Bulletin(
-        id=new_id(now),
+        id=identity,
         version=version,
         # only an emergency may pass quiet hours, so a drill is never signed as one
         cls=BulletinClass.PRIORITY if draft.drill else draft.cls,
-        kind=content.kind,
+        kind=sound.kind,
         tier=str(draft.tier),
         origin=draft.origin,
         title=draft.title.strip(),
-        content=content.sha,
-        duration=content.duration_ms,
+        content=sound.sha,
+        duration=sound.duration_ms,
         audience=audience,
         valid_from=to_milliseconds(start),
         valid_until=to_milliseconds(end),
         volume=draft.volume,
         siren=SIREN if loud else 0,
         times=TIMES if loud else 1,
-        every=max(EVERY, SIREN + TIMES * content.duration_ms) if loud and not draft.drill else 0,
+        every=max(EVERY, SIREN + TIMES * sound.duration_ms) if loud and not draft.drill else 0,
         text=draft.text,
         authority=draft.authority.strip(),
         supplier=draft.supplier.strip(),
         field=draft.field.strip(),
     )
-    return _too_large(bulletin, content) or bulletin
+    return _too_large(bulletin, sound) or bulletin
 
 
 def validity(draft: Draft, now: datetime) -> tuple[datetime, datetime]:
@@ -295,6 +315,18 @@ def may_end(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, 
     return (refuse("BUL031", person=person.name, target=unit_name(network, row.origin)),)
 
 
+def may_speak(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
+    """Why this person cannot speak in a live bulletin: its author, or an editor, operator or approver of its unit."""
+    if person.id == row.author or may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
+        return ()
+    return (refuse("BUL093", person=person.name, unit=unit_name(network, row.origin)),)
+
+
+def is_spoken(bulletin: Bulletin) -> bool:
+    """Whether it is spoken live: a relay of a session of its own, and so of one window."""
+    return bulletin.kind is ContentKind.RELAY and bulletin.content == microphone_of(bulletin.id)
+
+
 def unit_name(network: Network, unit: str) -> str:
     known = network.units.get(UnitId(unit))
     return known.name if known is not None else unit
@@ -319,6 +351,17 @@ def _limits(draft: Draft, now: datetime) -> Iterable[Diagnostic]:
         yield refuse("BUL008", field="every", value=draft.every, least=0, most=MOST_APART)
     if draft.by_session and (draft.play_now or draft.every):
         yield refuse("BUL016")
+
+
+def _live_limits(draft: Draft) -> Iterable[Diagnostic]:
+    """Nobody knows beforehand what is said: it waits for free air and is heard once."""
+    if not SHORTEST_LIVE <= draft.live <= LONGEST_LIVE:
+        least, value, most = (ms // 1000 for ms in (SHORTEST_LIVE, draft.live, LONGEST_LIVE))
+        yield refuse("BUL008", field="live (s)", value=value, least=least, most=most)
+    if draft.loud:
+        yield refuse("BUL091")
+    if draft.repeats != 1 or draft.every or draft.by_session:
+        yield refuse("BUL092")
 
 
 def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:

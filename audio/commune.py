@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger, placing, schedule
-from audio.bulletin import State, unit_name
+from audio.bulletin import State, is_spoken, unit_name
 from audio.desk import Approved, Changed, Done, Refusals, Scene, no_room
 from audio.documents import Bulletin, BulletinClass, Span
 from audio.grid import Grids
@@ -49,7 +49,9 @@ class _Start:
 
     @property
     def priority(self) -> bool:
-        return self.bulletin.cls is BulletinClass.PRIORITY
+        """Whether the commune puts it in order; what is spoken live for more than the commune keeps its instant."""
+        apart = is_spoken(self.bulletin) and self.bulletin.tier != Tier.COMMUNE
+        return self.bulletin.cls is BulletinClass.PRIORITY and not apart
 
     @property
     def span(self) -> Span:
@@ -93,7 +95,7 @@ def pick(session: Session, scene: Scene, who: Actor, unit: str, bulletin_id: str
     offered = session.get(OfferRow, (bulletin_id, unit))
     if offered is None or offered.picked is not None or row.state not in OPEN or row.valid_until <= scene.now:
         return (refuse("BUL084", title=row.title, unit=unit_name(scene.network, unit)),)
-    placed = placing.place(session, Grids(scene.network), UnitId(unit), row, scene.now)
+    placed = placing.place(session, Grids(scene.network), (UnitId(unit),), row, scene.now)[UnitId(unit)]
     if not placed:
         return (refuse("BUL030", count=1, units=unit_name(scene.network, unit)),)
     offered.picked, offered.picked_by = scene.now, who.person.id

@@ -159,16 +159,14 @@ def _by_entry(orders: Iterable[NowEntryRow]) -> dict[str, list[NowEntryRow]]:
 
 
 def _rounds(entry: str, published: Sequence[NowEntryRow], bulletin: Bulletin) -> Iterator[Start]:
-    """A start for each round that began before the order's end; a microphone is open from beginning to end."""
+    """A start for each round that began before the order's end."""
     first = published[0]
     begin = to_milliseconds(first.from_)
     over = max(to_milliseconds(row.ended or row.until) for row in published)
     places, audience = frozenset(row.target for row in published), audience_places(bulletin.audience)
-    live = first.kind == NowKind.LIVE
-    length = over - begin if live else bulletin.round(LANGUAGES)
-    every = bulletin.every if bulletin.every and not live else max(over - begin, 1)
+    length, every = bulletin.round(LANGUAGES), bulletin.every or max(over - begin, 1)
+    optional = first.kind == NowKind.FOLLOW_UP
     for number, start in enumerate(range(begin, over, every)):
-        end = over if live else start + length
-        optional = first.kind == NowKind.FOLLOW_UP
-        voiced = None if live else bulletin
-        yield Start(entry, number, bulletin.id, start, end, length, places, audience, optional, voiced)
+        yield Start(
+            entry, number, bulletin.id, start, start + length, length, places, audience, optional, voiced=bulletin
+        )

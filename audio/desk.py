@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from audio import ledger, placing, relays, schedule
 from audio.approval import check_signature
 from audio.bulletin import State, addressed, covers, may_approve, may_end, may_record, may_stop, order_kind, unit_name
-from audio.documents import EVERYTHING, Audience, Bulletin, ContentKind, NowEntry, NowKind
+from audio.documents import EVERYTHING, Audience, Bulletin, NowEntry, NowKind
 from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.paper import Paper
@@ -169,7 +169,7 @@ def approve(
 
 
 def _placed(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
-    if bulletin.kind is ContentKind.RELAY:
+    if row.repeats == relays.SERIES:
         return _series(session, scene, row, bulletin)
     if order_kind(bulletin) is None:
         return _schedule(session, scene, row, bulletin)
@@ -316,15 +316,9 @@ def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bullet
     if placing.is_offered(bulletin):
         placing.offer(session, row.id, communes)
         return Done(Approved({}, offered=communes), Changed())
-    starts: dict[str, int] = {}
-    homeless = []
-    grids = Grids(scene.network)
-    for unit in communes:
-        placed = placing.place(session, grids, unit, row, scene.now)
-        if placed:
-            starts[unit] = placed[0].start
-        if len(placed) < row.repeats:
-            homeless.append(str(unit))
+    placed = placing.place(session, Grids(scene.network), communes, row, scene.now)
+    starts = {str(unit): found[0].start for unit, found in placed.items() if found}
+    homeless = [str(unit) for unit, found in placed.items() if len(found) < row.repeats]
     cause = f"no room in {len(homeless)} communes" if homeless else ""
     ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
     approved = Approved(starts, tuple(homeless), no_room(scene.network, homeless))

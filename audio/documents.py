@@ -41,7 +41,7 @@ class ContentKind(StrEnum):
     RECORDING = "recording"
     SPEECH = "speech"
     RELAY = "relay"
-    """tiếp sóng: the pages of a live session, joined at the instant, never moved."""
+    """tiếp sóng, phát trực tiếp: the pages of a live session, joined at the instant, never moved."""
 
 
 class Resume(StrEnum):
@@ -58,8 +58,6 @@ class NowKind(StrEnum):
     STOP = "stop"
     FOLLOW_UP = "follow_up"
     """A correction or all-clear: once, and only where the bulletin that it follows was heard."""
-    LIVE = "live"
-    """A microphone: the pages of a live session, from its beginning to its end."""
 
 
 class Result(StrEnum):
@@ -104,7 +102,8 @@ class Voice:
 class Bulletin:
     """What the approver signs with the issuer's key: content, audience, class and validity cannot change afterwards.
 
-    ``content`` is the SHA-256 of the encoded sound, ``duration`` its length; of a relay it is the live session's name.
+    ``content`` is the SHA-256 of the encoded sound, ``duration`` its length; of a relay it is the live session's name
+    and the length of its window.
     ``siren`` (ms, 0 = none), ``times`` (how often the message is said in one round) and ``every`` (ms between rounds,
     0 = one) belong to emergencies and drills. ``also``: the message in further languages; an order is said in those of
     its listeners, in their order, an airing in ``language`` alone. ``follows``:

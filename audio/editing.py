@@ -15,12 +15,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from audio import hours, ledger, placing
-from audio.bulletin import Draft, State, checks, order_kind, unit_name
+from audio.bulletin import Draft, State, checks, is_spoken, order_kind, unit_name
 from audio.desk import Changed, Done, Refusals, Scene
-from audio.documents import Bulletin, BulletinClass, ContentKind
+from audio.documents import Bulletin, BulletinClass
 from audio.grid import Grids
 from audio.ledger import Actor
 from audio.refusals import refuse
+from audio.relays import SERIES
 from inventory.model import Person, Tier, UnitId
 from nms import journal
 from nms.journal import EventKind
@@ -33,7 +34,7 @@ UNSIGNED = ("title", "valid_until", "play_now", "repeats", "every", "by_session"
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """What is to be different; None: as it is. ``text`` and ``audio`` replace each other."""
+    """What is to be different; None: as it is. ``text`` and ``audio`` replace each other, and a live microphone."""
 
     title: str | None = None
     text: str | None = None
@@ -84,7 +85,7 @@ class Wish:
 
     @property
     def same_sound(self) -> bool:
-        return (self.old.text, self.old.audio) == (self.new.text, self.new.audio)
+        return (self.old.text, self.old.audio, self.old.live) == (self.new.text, self.new.audio, self.new.live)
 
 
 def wish(
@@ -100,9 +101,9 @@ def wish(
     old = _draft(row, person, sound)
     given = {f.name: value for f in fields(Edits) if (value := getattr(edits, f.name)) is not None}
     if "text" in given:
-        given["audio"] = None
+        given |= {"audio": None, "live": 0}
     elif "audio" in given:
-        given["text"] = ""
+        given |= {"text": "", "live": 0}
     if given.get("every"):
         given["by_session"] = False
     elif given.get("by_session"):
@@ -153,7 +154,7 @@ def next_version(session: Session, row: BulletinRow) -> int:
 
 
 def add_version(
-    session: Session, scene: Scene, who: Actor, wanted: Wish, bulletin: Bulletin, content: ContentRow
+    session: Session, scene: Scene, who: Actor, wanted: Wish, bulletin: Bulletin, content: ContentRow | None
 ) -> Edited | Refusals:
     """Keep the next version for its approver. One that was undecided is replaced now, one on the air on approval."""
     old = session.get_one(BulletinRow, wanted.row.id)
@@ -182,7 +183,7 @@ def _editable(session: Session, row: BulletinRow) -> Refusals:
     if row.state not in (*UNDECIDED, State.APPROVED, State.SCHEDULED, State.AIRING):
         return (refuse("BUL023", state=row.state),)
     body = ledger.body_of(row)
-    if body.kind is ContentKind.RELAY or body.script or body.follows:
+    if row.repeats == SERIES or body.script or body.follows:
         return (refuse("BUL090", title=row.title),)
     if row.state not in UNDECIDED and order_kind(body) is not None:
         return (refuse("BUL085"),)
@@ -197,6 +198,7 @@ def _editable(session: Session, row: BulletinRow) -> Refusals:
 def _draft(row: BulletinRow, person: Person, sound: Path | None) -> Draft:
     """The bulletin as its author wanted it, now in the hands of ``person``."""
     body = ledger.body_of(row)
+    live = body.duration if is_spoken(body) else 0
     return Draft(
         tier=Tier(row.tier),
         origin=UnitId(row.origin),
@@ -205,7 +207,7 @@ def _draft(row: BulletinRow, person: Person, sound: Path | None) -> Draft:
         title=row.title,
         audience=row.audience,
         text=body.text,
-        audio=None if body.text else sound or Path(body.content),
+        audio=None if body.text or live else sound or Path(body.content),
         valid_from=from_milliseconds(body.valid_from),
         valid_until=from_milliseconds(to_milliseconds(row.valid_until)),
         play_now=row.play_now,
@@ -218,4 +220,5 @@ def _draft(row: BulletinRow, person: Person, sound: Path | None) -> Draft:
         every=row.every,
         by_session=row.by_session,
         on_behalf=bool(row.on_behalf) and person.area != row.origin,
+        live=live,
     )

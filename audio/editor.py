@@ -55,11 +55,13 @@ class Editor:
         if isinstance(bulletin, tuple):
             return bulletin
         made = editing.carried(old, bulletin) if wanted.same_sound else bulletin
-        kept = ledger.content_row(content, wanted.new.title, scene.now)
+        kept = ledger.content_row(content, wanted.new.title, scene.now) if content is not None else None
         return await self._store.write(lambda s: editing.add_version(s, scene, who, wanted, made, kept))
 
-    async def _content(self, wanted: Wish, old: Bulletin) -> Content | Refusals:
-        """An unchanged sound is not made again: what was heard and approved stays what is heard."""
+    async def _content(self, wanted: Wish, old: Bulletin) -> Content | Refusals | None:
+        """An unchanged sound is not made again: what was heard and approved stays what is heard. None: it is live."""
+        if wanted.new.live:
+            return None
         if wanted.same_sound:
             row = await self._store.read(lambda s: s.get_one(ContentRow, old.content))
             return Content(row.sha, row.size, row.duration_ms, row.lufs or 0.0, 0.0, old.kind, row.source)

@@ -245,6 +245,16 @@ def is_session(name: str) -> bool:
     return re.fullmatch("[a-z0-9-]{1,32}", name) is not None
 
 
+def microphone_of(bulletin: str) -> str:
+    """The live session of the bulletin (a UUID) that is spoken while it airs."""
+    return f"mic-{bulletin[-12:]}"
+
+
+def is_microphone(session: str) -> bool:
+    """Whether a live session's name is one that ``microphone_of`` gives."""
+    return re.fullmatch("mic-[0-9a-f]{12}", session) is not None
+
+
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 

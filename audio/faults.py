@@ -35,6 +35,14 @@ CODES: Mapping[str, tuple[str, str]] = {
         "{file} is clipped: {percent} % of it is cut off at full scale",
         "record it again with less gain; making the file quieter does not bring back what was cut off",
     ),
+    "AUD020": (
+        "no sound from {input}: {reason}",
+        "see the cards that there are with: arecord -L; a pipe needs sound that ffmpeg reads",
+    ),
+    "AUD021": (
+        "over SSH a microphone would be this machine's, not the speaker's",
+        "speak at this machine itself, or hand in a recording: loa push --audio",
+    ),
     "ENV020": ("{file} already exists", "nothing is overwritten: name another place, or move it away"),
     "ENV021": (
         "there is no key at {file} that this user may read",

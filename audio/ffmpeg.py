@@ -102,7 +102,7 @@ async def run(
     return Done(code, out.result().decode(errors="replace"), tail.result().decode(errors="replace"))
 
 
-async def _start(arguments: Sequence[str], stdin: int) -> asyncio.subprocess.Process:
+async def _start(arguments: Sequence[str], stdin: int | None) -> asyncio.subprocess.Process:
     """The program in a process group of its own. Raises OSError.
 
     A start that is cancelled is finished first: asyncio would kill the leader only, and wait for its children's pipes.
@@ -139,9 +139,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def stream(arguments: Sequence[str]) -> AsyncIterator[Running]:
-    """The running program; it is killed on leaving. Raises OSError when there is no such program."""
-    process = await _start(arguments, asyncio.subprocess.DEVNULL)
+async def stream(arguments: Sequence[str], stdin: int | None = asyncio.subprocess.DEVNULL) -> AsyncIterator[Running]:
+    """The running program; it is killed on leaving. Raises OSError when there is no such program.
+
+    ``stdin``: a file descriptor that it reads; None: this process's own.
+    """
+    process = await _start(arguments, stdin)
     assert process.stdout is not None
     assert process.stderr is not None
     tail = asyncio.create_task(_tail(process.stderr))

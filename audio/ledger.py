@@ -67,7 +67,7 @@ def add(
     content: ContentRow | None,
     replaces: BulletinRow | None = None,
 ) -> None:
-    """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte. A relay has no content."""
+    """Keep a submitted bulletin; ``body`` is what the approver will sign, to the byte. What is live has no content."""
     if content is not None:
         add_once(session, content)
     session.add(

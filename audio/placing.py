@@ -1,7 +1,8 @@
 """From an approved bulletin to its place in the communes: starts in their programmes, or an offer to them.
 
 A higher tier's normal bulletin is offered: it airs where the commune picks it, and not being picked is no fault
-(``docs/adr/0012-the-commune-decides.md``).
+(``docs/adr/0012-the-commune-decides.md``). What is spoken live begins everywhere at one instant
+(``docs/adr/0013-live-microphone.md``).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import ledger, series
-from audio.bulletin import State
+from audio import ledger, schedule, series
+from audio.bulletin import State, is_spoken
 from audio.documents import Bulletin, BulletinClass, Span
 from audio.grid import Grids
 from audio.schedule import LEAD, Request
@@ -44,11 +45,22 @@ def picked(session: Session, bulletins: Iterable[str]) -> dict[str, frozenset[st
     return {bulletin: frozenset(units) for bulletin, units in found.items()}
 
 
-def place(session: Session, grids: Grids, unit: UnitId, row: BulletinRow, now: datetime) -> tuple[Placement, ...]:
-    """Give the bulletin its starts in this commune, around what is there; what was kept of them."""
-    placed = _room(grids, unit, row, row.repeats, ledger.taken(session, unit, now), now)
-    ledger.add_airings(session, now, unit, ledger.body_of(row), placed)
+def place(
+    session: Session, grids: Grids, units: Iterable[UnitId], row: BulletinRow, now: datetime
+) -> Mapping[UnitId, tuple[Placement, ...]]:
+    """Give the bulletin its starts in these communes, around what is there; what was kept of them, by commune."""
+    placed = _rooms(session, grids, row, {u: _Wish(row.repeats, ledger.taken(session, u, now)) for u in units}, now)
+    for unit, starts in placed.items():
+        ledger.add_airings(session, now, unit, ledger.body_of(row), starts)
     return placed
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """So many starts in one commune, around what it airs already."""
+
+    repeats: int
+    taken: Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,17 @@ def anew(session: Session, grids: Grids, row: BulletinRow, now: datetime) -> Map
     by_unit: dict[UnitId, list[AiringRow]] = {}
     for airing in ledger.airings(session, row.id):
         by_unit.setdefault(UnitId(airing.unit), []).append(airing)
-    return {unit: _anew(session, grids, unit, row, airings, now) for unit, airings in by_unit.items()}
+    movable = {unit: _coming(airings, now) for unit, airings in by_unit.items()}
+    begun = {unit: sum(not a.cancelled for a in found) - len(movable[unit]) for unit, found in by_unit.items()}
+    wishes = {
+        unit: _Wish(max(0, row.repeats - begun[unit]), _others(ledger.taken(session, unit, now), movable[unit]))
+        for unit in by_unit
+    }
+    placed = _rooms(session, grids, row, wishes, now)
+    return {
+        unit: Moved(begun[unit], max(a.repeat for a in airings), movable[unit], placed[unit])
+        for unit, airings in by_unit.items()
+    }
 
 
 def move(session: Session, row: BulletinRow, moved: Mapping[UnitId, Moved], now: datetime) -> None:
@@ -103,27 +125,34 @@ def retire(session: Session, now: datetime, row: BulletinRow) -> tuple[str, ...]
     return tuple(sorted(units))
 
 
-def _anew(
-    session: Session, grids: Grids, unit: UnitId, row: BulletinRow, airings: Sequence[AiringRow], now: datetime
-) -> Moved:
+def _coming(airings: Sequence[AiringRow], now: datetime) -> tuple[AiringRow, ...]:
+    """Those that no device can have begun."""
     from_ = now + timedelta(milliseconds=LEAD)
-    open_ = [a for a in airings if not a.cancelled]
-    coming = tuple(a for a in open_ if a.start > from_)
-    taken = list(ledger.taken(session, unit, now))
-    for airing in coming:
+    return tuple(a for a in airings if not a.cancelled and a.start > from_)
+
+
+def _others(taken: Sequence[Span], mine: Iterable[AiringRow]) -> Sequence[Span]:
+    left = list(taken)
+    for airing in mine:
         start = to_milliseconds(airing.start)
-        taken.remove(Span(start, start + round(airing.duration * 1000)))
-    begun = len(open_) - len(coming)
-    placed = _room(grids, unit, row, max(0, row.repeats - begun), taken, now)
-    return Moved(begun, max(a.repeat for a in airings), coming, placed)
+        left.remove(Span(start, start + round(airing.duration * 1000)))
+    return left
 
 
-def _room(
-    grids: Grids, unit: UnitId, row: BulletinRow, repeats: int, taken: Sequence[Span], now: datetime
-) -> tuple[Placement, ...]:
+def _rooms(
+    session: Session, grids: Grids, row: BulletinRow, wishes: Mapping[UnitId, _Wish], now: datetime
+) -> Mapping[UnitId, tuple[Placement, ...]]:
     """Starts within what was signed, and within the row's own end if that was brought forward."""
-    bulletin = ledger.body_of(row)
-    until = min(bulletin.valid_until, to_milliseconds(row.valid_until))
-    request = Request(replace(bulletin, valid_until=until), repeats, not row.play_now)
+    bulletin, at = ledger.body_of(row), to_milliseconds(now)
+    bulletin = replace(bulletin, valid_until=min(bulletin.valid_until, to_milliseconds(row.valid_until)))
+    if is_spoken(bulletin):
+        open_ = {unit: wish.taken for unit, wish in wishes.items() if wish.repeats}
+        begun = [a.start for a in ledger.airings(session, row.id) if not a.cancelled and a.unit not in open_]
+        first = to_milliseconds(min(begun)) if begun else None
+        together = schedule.together(grids, open_, Request(bulletin, 1, not row.play_now), at, first)
+        return {unit: (together[unit],) if unit in together else () for unit in wishes}
     spacing = Spacing(row.every, row.by_session)
-    return series.starts(grids, unit, request, spacing, taken, to_milliseconds(now))
+    return {
+        unit: series.starts(grids, unit, Request(bulletin, wish.repeats, not row.play_now), spacing, wish.taken, at)
+        for unit, wish in wishes.items()
+    }

@@ -31,6 +31,7 @@ from audio.ledger import Actor
 from audio.library import Content, Library
 from audio.listing import ANY, BulletinView, Find, Listing
 from audio.measure import Progress, untold
+from audio.microphones import Speeches
 from audio.muting import Mended, Mute, Silencing
 from audio.paper import Paper
 from audio.publisher import Hub, Publisher
@@ -81,8 +82,10 @@ PROGRAMMES_EVERY = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
+    """``content`` is None of what is spoken live."""
+
     bulletin: str
-    content: Content
+    content: Content | None
 
 
 class Playout:
@@ -111,6 +114,7 @@ class Playout:
         self._trials = Trials(store, self._publisher, self._intake, clock)
         self._unsigned: tuple[Relay, ...] = ()
         self._editor = Editor(store, library, self._scene, partial(sound_of, library), self._decide)
+        self.speeches = Speeches(store, self._scene, self._decide)
         self._listing = Listing(store, self._scene, lambda: self._intake.committed)
 
     @property
@@ -152,14 +156,14 @@ class Playout:
         found += hours.play_now(scene.network, scene.on, draft, scene.now)
         if found:
             return found
-        content = await sound_of(self._library, draft, progress)
+        content = None if draft.live else await sound_of(self._library, draft, progress)
         if isinstance(content, tuple):
             return content
         scene = self._scene()
         bulletin = compose(scene.network, scene.on, draft, content, scene.now)
         if isinstance(bulletin, tuple):
             return bulletin
-        sound = ledger.content_row(content, draft.title, scene.now)
+        sound = ledger.content_row(content, draft.title, scene.now) if content is not None else None
         who = Actor(person, uid)
         await self._store.write(lambda s: ledger.add(s, scene.now, who, draft, bulletin, sound))
         return Submitted(bulletin.id, content)

@@ -23,7 +23,7 @@ CODES: Mapping[str, tuple[str, str]] = {
         "shorten the message",
     ),
     "BUL010": ("the bulletin takes {size} bytes, more than {most}", "choose units or a group, shorten the text"),
-    "BUL011": ("a bulletin has either a text or a recording", "give one of the two"),
+    "BUL011": ("a bulletin has either a text, a recording or a live microphone", "give one of the three"),
     "BUL012": ("'{audience}' depends on the state of devices", "name units, groups or devices"),
     "BUL013": (
         "a {cls} bulletin names what it rests on (căn cứ)",
@@ -110,6 +110,22 @@ CODES: Mapping[str, tuple[str, str]] = {
         "'{title}' comes from the grid, a script or another bulletin, and is not edited",
         "withdraw it, and make another: from the grid, with loa emergency, or with loa correct",
     ),
+    "BUL091": (
+        "a live microphone is no emergency or drill: it interrupts nothing and obeys the quiet hours",
+        "hand it in as a priority bulletin with --now, or the emergency with a text or a recording",
+    ),
+    "BUL092": ("a live microphone is open once", "hand in another one for the next time"),
+    "BUL093": (
+        "{person} may not speak for {unit}",
+        "its author speaks, or an editor, operator or approver of {unit}",
+    ),
+    "BUL094": ("'{title}' is no live microphone", "hand one in with: loa push --live 10m"),
+    "BUL095": (
+        "'{title}' is {state}: no microphone of it is open or will be",
+        "have it approved, or hand in another: loa push --live",
+    ),
+    "BUL096": ("{person} is at the microphone of '{title}'", "one speaks at a time: wait until that one has ended"),
+    "BUL097": ("a live microphone has no sound before somebody speaks", "use --preview without --sound"),
 }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
 from audio import grid
@@ -22,11 +22,15 @@ FARTHEST = 60 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A bulletin that wants ``repeats`` starts; ``sessions`` False: as soon as the air is free."""
+    """A bulletin that wants ``repeats`` starts; ``sessions`` False: as soon as the air is free.
+
+    ``soonest``: in the first session that has room, be it the tier's own slot or not.
+    """
 
     bulletin: Bulletin
     repeats: int
     sessions: bool
+    soonest: bool = False
 
 
 def communes(network: Network, on: date, bulletin: Bulletin) -> tuple[UnitId, ...]:
@@ -48,15 +52,36 @@ def starts(grids: Grids, unit: UnitId, request: Request, taken: Sequence[Span], 
         repeats=tuple(range(request.repeats)),
         sessions=request.sessions,
     )
+    rooms = grids.rooms(unit, bulletin.tier, now, until)
     placed, _ = place(
         [wanted],
         [*taken, *(relay.span for relay in grids.relays(unit, now, until))],
-        grids.rooms(unit, bulletin.tier, now, until),
+        sorted(rooms, key=lambda room: room.start) if request.soonest else rooms,
         quiet(network, unit, now, until),
         now + LEAD,
         Airtime(grid.airtime(network, network.chain(unit))),
     )
     return placed
+
+
+def together(
+    grids: Grids, taken: Mapping[UnitId, Sequence[Span]], request: Request, now: int, begun: int | None = None
+) -> Mapping[UnitId, Placement]:
+    """One start at the same instant in these communes (with what each airs already), for what cannot be said twice.
+
+    It is the soonest at which all have room; a commune that has none within the validity is left out. ``begun``: the
+    instant that holds because others have it already.
+    """
+    open_, at = dict(taken), request.bulletin.valid_from if begun is None else begun
+    while open_:
+        later = replace(request, repeats=1, soonest=True, bulletin=replace(request.bulletin, valid_from=at))
+        found = {unit: placed[0] for unit, busy in open_.items() if (placed := starts(grids, unit, later, busy, now))}
+        if begun is not None:
+            return {unit: start for unit, start in found.items() if start.start == begun}
+        at, open_ = max((start.start for start in found.values()), default=at), {unit: open_[unit] for unit in found}
+        if all(start.start == at for start in found.values()):
+            return found
+    return {}
 
 
 def quiet(network: Network, unit: UnitId, now: int, until: int) -> tuple[Span, ...]:

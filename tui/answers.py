@@ -67,6 +67,7 @@ def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None)
         every=push.every,
         by_session=push.by_session,
         on_behalf=push.on_behalf,
+        live=push.live,
     )
 
 

@@ -64,6 +64,7 @@ VERBS: Mapping[str, Verb] = {
     "restore": Verb("backup", N_("put a modem's configuration back as a backup has it")),
     "grid": Verb("grid", N_("a commune's programme of one day; relays to be signed")),
     "push": Verb("bulletins", N_("send a bulletin for approval")),
+    "live": Verb("live", N_("speak in a live bulletin")),
     "approve": Verb("bulletins", N_("approve a bulletin and sign it with the unit's key")),
     "edit": Verb("desk", N_("change a bulletin; what was signed becomes its next version")),
     "return": Verb("bulletins", N_("give a bulletin back to its author")),

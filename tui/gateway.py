@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -52,13 +52,25 @@ class SocketGateway:
             async for answer in answers:
                 yield answer
 
-    async def _exchange(self, method: Method[P, R], params: P) -> AsyncGenerator[R, None]:
+    async def talk(
+        self, method: Method[P, R], params: P, given: Callable[[asyncio.StreamWriter], None]
+    ) -> AsyncGenerator[R, None]:
+        """As ``watch``; ``given`` gets what the hub goes on reading from, once the question is asked."""
+        async with aclosing(self._exchange(method, params, given)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _exchange(
+        self, method: Method[P, R], params: P, given: Callable[[asyncio.StreamWriter], None] | None = None
+    ) -> AsyncGenerator[R, None]:
         reader, writer = await self._open()
         try:
             request = {"id": 1, "method": method.name, "as": self._claim, "params": json.loads(encode(params))}
             writer.write(json.dumps({"loa": PROTOCOL}).encode() + b"\n" + json.dumps(request).encode() + b"\n")
             await writer.drain()
             await _greeting(reader)
+            if given is not None:
+                given(writer)
             more = True
             while more:
                 answer = await _line(reader)

@@ -9,8 +9,8 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,18 @@ class Caller:
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
 Stream = Callable[[Caller, Any], AsyncIterator[Any]]
+Talk = Callable[[Caller, Any, asyncio.StreamReader], AsyncGenerator[Any, None]]
+"""A stream of answers during which the asker goes on sending: what comes is the handler's to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
+    """One of the three: an answer, a stream of them, or a talk, which is the last that a connection is there for."""
+
     method: Method[Any, Any]
     answer: Answer | None = None
     stream: Stream | None = None
+    talk: Talk | None = None
 
 
 class HubSocket:
@@ -91,7 +96,7 @@ class HubSocket:
             if _json(await reader.readline()).get("loa") != PROTOCOL:
                 return
             while line := await reader.readline():
-                await self._request(uid, _json(line), writer)
+                await self._request(uid, _json(line), reader, writer)
         except (ConnectionError, asyncio.LimitOverrunError, ValueError):
             pass
         except asyncio.CancelledError:
@@ -101,7 +106,9 @@ class HubSocket:
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _request(self, uid: int, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    async def _request(
+        self, uid: int, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         number = request.get("id")
         try:
             handler = self._handlers.get(str(request.get("method")))
@@ -109,7 +116,13 @@ class HubSocket:
                 raise Refusal(Problem("CFG102", "the hub does not know this request", "use the hub's own version", {}))
             caller = self._caller(uid, str(request.get("as") or ""))
             params = decode(handler.method.params, json.dumps(request.get("params", {})))
-            await _respond(handler, caller, params, number, writer)
+            if handler.answer is not None:
+                await _send(writer, {"id": number, "result": json.loads(encode(await handler.answer(caller, params)))})
+            elif handler.stream is not None:
+                await _stream(handler.stream(caller, params), number, writer)
+            elif handler.talk is not None:
+                async with aclosing(handler.talk(caller, params, reader)) as results:
+                    await _stream(results, number, writer)
         except Refusal as refusal:
             problems = [json.loads(encode(p)) for p in refusal.problems]
             await _send(writer, {"id": number, "error": problems})
@@ -136,14 +149,10 @@ class HubSocket:
         return Caller(uid, user, next((p for p in people if p.user == user), None))
 
 
-async def _respond(handler: Handler, caller: Caller, params: Any, number: Any, writer: asyncio.StreamWriter) -> None:
-    if handler.answer is not None:
-        result = await handler.answer(caller, params)
-        await _send(writer, {"id": number, "result": json.loads(encode(result))})
-    elif handler.stream is not None:
-        async for result in handler.stream(caller, params):
-            await _send(writer, {"id": number, "result": json.loads(encode(result)), "more": True})
-        await _send(writer, {"id": number, "end": True})
+async def _stream(results: AsyncIterator[Any], number: Any, writer: asyncio.StreamWriter) -> None:
+    async for result in results:
+        await _send(writer, {"id": number, "result": json.loads(encode(result)), "more": True})
+    await _send(writer, {"id": number, "end": True})
 
 
 async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:

@@ -224,7 +224,9 @@ class EventRows:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A bulletin: ``text`` to be spoken, or ``audio`` (a file's bytes, base64; ``trim``: without leading silence)."""
+    """A bulletin: ``text`` to be spoken, ``audio`` (a file's bytes, base64; ``trim``: without leading silence), or a
+    microphone that is open for ``live`` ms.
+    """
 
     origin: str
     cls: str
@@ -245,6 +247,7 @@ class Push:
     every: int = 0
     by_session: bool = False
     on_behalf: bool = False
+    live: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +288,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """``duration`` and ``cut``, what was trimmed at the beginning, in ms."""
+    """``duration`` and ``cut``, what was trimmed at the beginning, in ms; ``loudness`` is 0 of what is spoken live."""
 
     bulletin: str
     duration: int

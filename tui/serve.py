@@ -15,20 +15,22 @@ import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
 
-from audio import relays, trust
+from audio import microphones, relays, trust
 from audio.broker import Broker
 from audio.documents import DeviceState
 from audio.emergency import Emergencies
 from audio.envelope import key_id
 from audio.library import Library, content_app
 from audio.live.listeners import Listeners
+from audio.live.microphone import Microphones
 from audio.live.relays import Relays
 from audio.live.session import Signer
 from audio.live.wire import Wire
@@ -63,6 +65,8 @@ from tui.commands.keys import BUNDLE
 from tui.enrolling import make_enrolment
 from tui.failure import StartError
 from tui.hub import HubSocket
+from tui.live_methods import live_socket
+from tui.live_service import LiveService
 from tui.plan_service import PlanService
 from tui.polling import Scope, make_monitor, make_whole, security_of
 from tui.provisioning import ARTIFACTS, make_plans
@@ -249,8 +253,9 @@ def _assemble(settings: Settings, network: Network, work: Work, stack: AsyncExit
     broker = Broker(settings.mqtt_host, settings.mqtt_port, tls) if keys is not None else None
     watch = _add_watch(hub, broker)
     if keys is not None and broker is not None:
-        library = _add_playout(hub, keys, broker, watch)
-        listeners = _add_relays(hub, keys, tls)
+        open_ = Microphones()
+        library = _add_playout(hub, keys, broker, watch, open_)
+        listeners = _add_relays(hub, keys, tls, open_)
         _add_content(hub, library, listeners, certificates)
     if Role.EXPORTER in work.roles:
         _add_exporter(hub, watch)
@@ -310,7 +315,11 @@ def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
 
 
 def _add_playout(
-    hub: Hub, keys: tuple[Ed25519PrivateKey, str, trust.Bundle], broker: Broker, watch: SelfWatch
+    hub: Hub,
+    keys: tuple[Ed25519PrivateKey, str, trust.Bundle],
+    broker: Broker,
+    watch: SelfWatch,
+    open_: Microphones,
 ) -> Library:
     """Bulletins, and who orders them; their sounds are in the library."""
     settings, (key, kid, bundle) = hub.settings, keys
@@ -341,6 +350,8 @@ def _add_playout(
         handlers |= enrolment.handlers()
         hub.tasks |= tasks
         hub.tasks["socket"] = HubSocket(settings.socket, handlers, hub.current).run
+        speaking = LiveService(playout.speeches, open_, hub.clock).handlers()
+        hub.tasks["live"] = HubSocket(live_socket(settings.socket), speaking, hub.current).run
     return library
 
 
@@ -358,17 +369,21 @@ def _add_relays(
     hub: Hub,
     keys: tuple[Ed25519PrivateKey, str, trust.Bundle],
     tls: Callable[[], ssl.SSLContext] | None,
+    open_: Microphones,
 ) -> Listeners:
-    """Relays while they are due, on a connection to the broker of their own."""
+    """Relays and microphones while they are due, on a connection to the broker of their own."""
     settings, (key, kid, _) = hub.settings, keys
     listeners = Listeners()
     wire = Wire(settings.mqtt_host, settings.mqtt_port, tls)
-    due = relays.Relays(hub.current).on_air
+    relayed = relays.Relays(hub.current)
+
+    def due(rows: Session, since: datetime, until: datetime) -> frozenset[str]:
+        return relayed.on_air(rows, since, until) | microphones.due(rows, since, until)
 
     def sources() -> Mapping[str, Sequence[str]]:
         return {source.id: source.urls for source in hub.current.network.grid.sources}
 
-    sessions = Relays(hub.store, due, sources, Signer(key, kid), wire, listeners, hub.clock)
+    sessions = Relays(hub.store, due, sources, Signer(key, kid), wire, listeners, hub.clock, open_)
     hub.tasks["relays"] = sessions.run
     return listeners
 

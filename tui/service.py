@@ -232,8 +232,11 @@ class HubService:
                 await asyncio.wait([work])
         made = _done(work.result())
         sound, (_, warnings) = made.content, spoken(push.text)
-        told = m.Submitted(made.bulletin, sound.duration_ms, sound.lufs, sound.source, warnings, sound.cut_ms)
-        yield Making(made=told)
+        if sound is None:
+            yield Making(made=m.Submitted(made.bulletin, push.live, 0.0, ""))
+        else:
+            told = m.Submitted(made.bulletin, sound.duration_ms, sound.lufs, sound.source, warnings, sound.cut_ms)
+            yield Making(made=told)
 
     async def body(self, _: Caller, params: m.BulletinId) -> m.Body:
         data = _done(await self._playout.body(params.bulletin))

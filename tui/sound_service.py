@@ -11,6 +11,7 @@ from pathlib import Path
 from audio import bulletin as rules
 from audio import speech
 from audio.library import Library
+from audio.refusals import refuse as unknown
 from audio.saying import Said
 from audio.sounds import sound_of
 from inventory.model import TIMEZONE, Network
@@ -36,8 +37,8 @@ class SoundService:
         with tempfile.TemporaryDirectory(prefix="loa-sound-") as folder:
             draft = draft_of(network, caller, push, audio_file(push.audio, push.audio_name, Path(folder)))
             problems = rules.checks(network, network.on(now.astimezone(TIMEZONE).date()), draft, now)
-            if problems:
-                raise refuse(problems)
+            if problems or draft.live:
+                raise refuse(problems or (unknown("BUL097"),))
             library = self._library.apart(Path(folder) / "content")
             content = await sound_of(library, draft)
             if isinstance(content, tuple):

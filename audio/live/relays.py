@@ -1,4 +1,7 @@
-"""Runs a live session for as long as a relay is due somewhere, and keeps the alarms about its sources."""
+"""Runs a live session for as long as a relay is due somewhere, and keeps the alarms about its sources.
+
+A microphone is one too: its source is whoever speaks, and who pauses is out of order no more than who has not come.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from typing import Final
 
 from sqlalchemy.orm import Session as Rows
 
-from audio.envelope import is_session
+from audio.envelope import is_microphone, is_session
 from audio.live.listeners import Listeners
+from audio.live.microphone import Microphones
 from audio.live.session import Session, Signer
 from audio.live.source import Source
 from audio.live.wire import Wire
@@ -34,7 +38,7 @@ Due = Callable[[Rows, datetime, datetime], frozenset[str]]
 
 
 class Relays:
-    """``sources``: the URLs of each live session in order of preference."""
+    """``sources``: the URLs of each live session in order of preference; a microphone's is one of ``microphones``."""
 
     def __init__(
         self,
@@ -45,10 +49,12 @@ class Relays:
         wire: Wire,
         listeners: Listeners,
         clock: Callable[[], datetime],
+        microphones: Microphones,
     ) -> None:
         self._store = store
         self._due = due
         self._sources = sources
+        self._microphones = microphones
         self._signer = signer
         self._wire = wire
         self._listeners = listeners
@@ -87,7 +93,7 @@ class Relays:
     async def _keep(self, wanted: Iterable[str]) -> None:
         """Exactly these sessions run: one that failed is begun anew, one that nobody needs ends."""
         known = self._sources()
-        due = {name for name in wanted if is_session(name) and name in known}
+        due = {name for name in wanted if is_session(name) and (name in known or is_microphone(name))}
         for name, (_, task) in tuple(self._running.items()):
             if name in due and not task.done():
                 continue
@@ -98,9 +104,14 @@ class Relays:
                 log.error("live session %s failed", name, exc_info=outcome)
         for name in due - self._running.keys():
             log.info("live session %s begins", name)
-            sources = [Source(url) for url in known[name]]
-            session = Session(name, sources, self._signer, self._wire, self._listeners, self._clock)
+            session = self._session(name, known)
             self._running[name] = session, asyncio.create_task(session.run())
+
+    def _session(self, name: str, known: Mapping[str, Sequence[str]]) -> Session:
+        spoken = is_microphone(name)
+        sources = [self._microphones.of(name)] if spoken else [Source(url) for url in known[name]]
+        parts = self._signer, self._wire, self._listeners, self._clock
+        return Session(name, sources, *parts, pauses=spoken)
 
     async def _settle(self) -> None:
         now = self._clock()

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from audio.envelope import VERSION, Header, LivePage, live_topic, next_sequence, pack_page, seal
 from audio.live.encode import PAGE, Encoder
 from audio.live.feed import FRAME, Fault, Feed, Gain
-from audio.live.source import SAMPLES, Frame, Source
+from audio.live.source import SAMPLES, Frame
 from audio.timetable import DAY
 from audio.trust import HUB
 from nms.store import to_milliseconds
@@ -31,6 +31,14 @@ STEPPED: Final = 200
 LATE: Final = 2_000
 """Pages that should have been made so long ago (ms) are left out."""
 _SILENCE: Final = array.array("h", bytes(2 * SAMPLES))
+
+
+class Sounding(Protocol):
+    """What a session takes its sound from; see ``source.Source`` and ``microphone.Microphone``."""
+
+    def take(self) -> Frame | None: ...
+
+    async def run(self) -> None: ...
 
 
 class Line(Protocol):
@@ -84,16 +92,21 @@ class Mixer:
 
 
 class Session:
-    """``run`` is on the air until cancelled. ``trouble``: what somebody should look after; None while all is well."""
+    """``run`` is on the air until cancelled. ``trouble``: what somebody should look after; None while all is well.
+
+    ``pauses``: its silence is nobody's trouble.
+    """
 
     def __init__(
         self,
         name: str,
-        sources: Sequence[Source],
+        sources: Sequence[Sounding],
         signer: Signer,
         line: Line,
         public: Public,
         clock: Callable[[], datetime],
+        *,
+        pauses: bool = False,
     ) -> None:
         self._name = name
         self._topic = live_topic(name)
@@ -102,6 +115,7 @@ class Session:
         self._line = line
         self._public = public
         self._clock = clock
+        self._pauses = pauses
         self._mixer = Mixer(len(sources))
         self._sequence = 0
         self._number = 0
@@ -163,7 +177,7 @@ class Session:
     def _look(self) -> None:
         """What has become of the sources with this page."""
         feed = self._mixer.feed
-        if not feed.fault and not feed.on_air:
+        if self._pauses or (not feed.fault and not feed.on_air):
             if self.trouble is not None:
                 log.info("%s is well again", self._name)
             self.trouble = None

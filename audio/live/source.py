@@ -66,12 +66,17 @@ def command(url: str) -> list[str]:
     options |= {"probesize": 65536, "analyzeduration": 1_000_000}
     if url.startswith("http"):
         options["rw_timeout"] = int(HANG * 1_000_000)
-    mono = graphs.input(url, **options).audio.filter("aresample", RATE)
+    return weighed(graphs.input(url, **options))
+
+
+def weighed(sound: Any) -> list[str]:
+    """ffmpeg that writes frames of an input node's sound to its stdout."""
+    mono = sound.audio.filter("aresample", RATE)
     plain = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono", sample_rates=RATE).filter_multi_output(
         "asplit"
     )
-    weighed = plain[1].filter("biquad", **_SHELF).filter("biquad", **_HIGH_PASS)
-    both = graphs.filter([plain[0], weighed], "join", inputs=2, channel_layout="stereo")
+    heard = plain[1].filter("biquad", **_SHELF).filter("biquad", **_HIGH_PASS)
+    both = graphs.filter([plain[0], heard], "join", inputs=2, channel_layout="stereo")
     return ffmpeg.command(both.output("pipe:1", format="s16le", acodec="pcm_s16le"), level="warning")
 
 

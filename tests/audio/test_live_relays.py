@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio.broker import Mosquitto
 from audio.live.listeners import Listeners
+from audio.live.microphone import Microphones
 from audio.live.relays import Relays
 from audio.live.session import Session, Signer
-from audio.live.source import Source
+from audio.live.source import FRAME_BYTES, Source
 from audio.live.wire import Wire
 from audio.receiver import opus
 from nms.alarm_store import open_alarms
@@ -27,6 +28,23 @@ from tests.audio.live_kit import RATE, Mode, Sound, Tape, likeness, make_program
 from tests.audio.province import eventually
 
 SIGNER = Signer(Ed25519PrivateKey.generate(), "0" * 16)
+
+
+class Heard(Listeners):
+    """Keeps what a session gives to other players."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.header = b""
+        self.pages: list[bytes] = []
+
+    def begin(self, session: str, header: bytes) -> None:
+        super().begin(session, header)
+        self.header = header
+
+    def page(self, session: str, ogg: bytes) -> None:
+        super().page(session, ogg)
+        self.pages.append(ogg)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +64,7 @@ async def test_a_session_runs_while_its_relay_is_due_and_alarms_while_its_first_
     with station(programme[0]) as one, station(programme[0]) as two, Store.open(tmp_path / "loa.db") as store:
         urls = {"vov1": [one.url, two.url], "unused": [two.url]}
         due: set[str] = set()
-        relays = Relays(store, lambda *_: frozenset(due), lambda: urls, SIGNER, wire, Listeners(), now)
+        relays = Relays(store, lambda *_: frozenset(due), lambda: urls, SIGNER, wire, Listeners(), now, Microphones())
         async with running(relays.run()):
             await asyncio.sleep(0)
             assert relays.sessions == {}
@@ -71,6 +89,41 @@ async def test_a_session_runs_while_its_relay_is_due_and_alarms_while_its_first_
                 await device.subscribe("loa/1/live/#", qos=0)
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(anext(device.messages), 1)
+
+
+@pytest.mark.slow
+async def test_a_microphone_has_a_session_while_it_is_due_and_its_pauses_are_no_fault(
+    tmp_path: Path, server: Mosquitto, programme: tuple[Path, Sound]
+) -> None:
+    name = "mic-0123456789ab"
+    microphones, wire, listeners = Microphones(), Wire("127.0.0.1", server.port), Heard()
+    samples = programme[1][: 3 * RATE].astype("<i2")
+    frames = np.repeat(samples, 2).astype("<i2").tobytes()
+    with Store.open(tmp_path / "loa.db") as store:
+        due: set[str] = {name, "mic-nobodys"}
+        relays = Relays(store, lambda *_: frozenset(due), dict, SIGNER, wire, listeners, now, microphones)
+        async with running(relays.run()):
+            await eventually(lambda: relays.sessions.keys() == {name}, 30)
+            # longer than what would be a fault of a radio station's
+            await eventually(lambda: len(listeners.pages) > 45, 60)
+            assert relays.sessions[name].trouble is None
+            speaker, microphone = asyncio.get_running_loop().time(), microphones.of(name)
+            for number, at in enumerate(range(0, len(frames), FRAME_BYTES)):
+                await asyncio.sleep(speaker + number * 0.02 - asyncio.get_running_loop().time())
+                microphone.put(frames[at : at + FRAME_BYTES])
+            said = len(listeners.pages)
+            await eventually(lambda: len(listeners.pages) > said + 20, 60)
+            assert relays.sessions[name].trouble is None
+            assert store.read_sync(open_alarms) == ()
+            due.clear()
+            await eventually(lambda: relays.sessions == {}, 30)
+    heard = np.frombuffer(b"".join(opus.decode(io.BytesIO(listeners.header + b"".join(listeners.pages)), 0)), "<i2")
+    loud = np.flatnonzero(np.abs(heard) > 100)
+    assert len(loud), "somebody spoke"
+    spoken = heard[loud[0] : loud[-1]].astype(float)
+    seconds = [spoken[at : at + RATE // 2] for at in range(0, len(spoken) - RATE // 2, RATE // 2)]
+    alike = sorted(likeness(piece, programme[1][: 4 * RATE])[0] for piece in seconds)
+    assert alike[len(alike) // 2] > 0.9, alike
 
 
 async def test_a_broker_that_is_killed_gets_the_header_again_and_no_old_pages(server: Mosquitto) -> None:

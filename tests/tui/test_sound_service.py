@@ -72,6 +72,11 @@ async def test_a_recording_has_no_chime_and_no_voice(desk: Desk, tmp_path: Path)
     assert made.voice == "a.wav"
 
 
+async def test_what_nobody_has_said_yet_has_no_sound(desk: Desk) -> None:
+    assert await desk.refused(Push("23557", "normal", "Nói chuyện", "", live=600_000)) == ["BUL097"]
+    assert await desk.refused(Push("23557", "normal", "Nói chuyện", "", live=1)) == ["BUL008"]
+
+
 async def test_who_may_not_hand_it_in_does_not_hear_it(desk: Desk) -> None:
     assert await desk.refused(PUSH, person="nobody") == ["CFG104"]
     assert "BUL001" in await desk.refused(PUSH, person=GIA.id)

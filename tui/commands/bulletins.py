@@ -27,6 +27,7 @@ from tui.commands.context import (
     session,
     show_problems,
 )
+from tui.commands.live import length
 from tui.gateway import HubError
 from tui.handing_in import Making, hand_in, making_line
 from tui.methods import (
@@ -92,6 +93,7 @@ SECONDS_A_LINE = 600
 @click.option("--title", required=True, help=N_("its name in lists; it is not spoken"))
 @click.option("--text", help=N_("text to be spoken"))
 @click.option("--audio", metavar=N_("FILE"), help=N_("a recording: anything ffmpeg reads"))
+@click.option("--live", metavar=N_("LENGTH"), help=N_("no content yet: a microphone that is open so long (10m)"))
 @click.option("--trim", is_flag=True, help=N_("cut the silence before the recording's first sound"))
 @click.option(
     "--to", "audience", default="", metavar=N_("SELECTION"), help=N_("who hears it; the unit's whole area by default")
@@ -122,6 +124,7 @@ def push_verb(
     title: str,
     text: str | None,
     audio: str | None,
+    live: str | None,
     trim: bool,
     audience: str,
     play_now: bool,
@@ -139,8 +142,7 @@ def push_verb(
     call = session(ctx)
     if sound is not None and not preview:
         raise click.UsageError(call.translate(N_("--sound goes with --preview")))
-    if (text is None) == (audio is None):
-        raise click.UsageError(call.translate(N_("give either --text or --audio")))
+    _one_content(call, text, audio, live)
     if trim and audio is None:
         raise click.UsageError(call.translate(N_("--trim is for recordings")))
     recording = base64.b64encode(existing(audio, call.translate).read_bytes()).decode() if audio else ""
@@ -165,20 +167,31 @@ def push_verb(
         every=gap(every, call.translate),
         by_session=every == SESSION,
         on_behalf=on_behalf is not None,
+        live=length(live, call),
     )
     if preview:
         _preview(call, call.ask(PREVIEW, push), as_json)
         if sound is not None:
             _listen(call, push, Path(sound))
         return
-    _made(call, _handed_in(call, push), as_json)
+    made = _handed_in(call, push)
+    if push.live and not as_json:
+        click.echo(made.bulletin)
+        call.tell(N_("a microphone, open for {seconds} s, waiting for approval"), seconds=decimal(made.duration / 1000))
+        return
+    _made(call, made, as_json)
+
+
+def _one_content(call: Session, text: str | None, audio: str | None, live: str | None) -> None:
+    if (text, audio, live).count(None) != 2:
+        raise click.UsageError(call.translate(N_("give one of --text, --audio and --live")))
 
 
 def _made(call: Session, made: Submitted, as_json: bool) -> None:
     show_problems(made.warnings, call.translate, Severity.WARNING)
     if as_json:
         length, cut = made.duration / 1000, made.cut / 1000
-        emit_json({"bulletin": made.bulletin, "seconds": length, "cut": cut, "lufs": made.loudness})
+        emit_json({"bulletin": made.bulletin, "seconds": length, "cut": cut, "lufs": made.loudness or None})
         return
     click.echo(made.bulletin)
     if made.cut:
