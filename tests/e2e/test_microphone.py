@@ -25,7 +25,7 @@ DEVICE, WARD = "23557-L01", "23557"
 EDITOR = "c23557.editor"
 ON_AIR = "đang phát đến"
 """What the verb says once the speaker is heard."""
-SPOKEN = 40
+SPOKEN = 60
 """Seconds of sound, more than is listened to."""
 Sound = npt.NDArray[np.float64]
 
