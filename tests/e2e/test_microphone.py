@@ -81,6 +81,11 @@ def alike(world: World, start: int, seconds: int, original: Sound) -> list[float
     return [likeness(piece, original)[0] if piece.any() else 0.0 for piece in pieces]
 
 
+def whole_seconds(world: World, start: int, original: Sound) -> int:
+    """How many seconds since the start were heard as they were said."""
+    return sum(each > 0.9 for each in alike(world, start, (world.now() - start) // 1000 - 1, original))
+
+
 def test_what_is_said_is_heard_and_an_early_end_gives_the_air_back(tmp_path: Path) -> None:
     sound, original = speech(tmp_path)
     with running(tmp_path / "world", [DEVICE], units=(WARD,)) as world:
@@ -94,11 +99,8 @@ def test_what_is_said_is_heard_and_an_early_end_gives_the_air_back(tmp_path: Pat
             with speaking(world, bulletin, sound, "second") as second:
                 assert second.ended() == 1
                 assert "BUL096" in second.said
-            until(lambda: world.now() > start + 12_000, "some of it is heard")
-            until(lambda: max(alike(world, start + 2_000, 8, original)) > 0.9, "the speech is heard")
-            # one busy moment of the machine may tear a hole into a second or two
-            likenesses = alike(world, start + 2_000, 8, original)
-            assert sorted(likenesses)[len(likenesses) // 2] > 0.9, likenesses
+            # each busy moment of the machine may tear a hole into a second of it
+            until(lambda: whole_seconds(world, start, original) >= 4, "the speech is heard")
             assert listed(world, bulletin).state == "airing"
 
             following = push(world, WARD, "priority", "Sau đó", "--text", "Bản tin tiếp theo.", "--now")
@@ -127,9 +129,7 @@ def test_a_speaker_comes_back_to_a_hub_that_was_killed(tmp_path: Path) -> None:
             world.start_hub()
             back = world.now()
             until(lambda: speaker.said.count(ON_AIR) == 2, f"on the air again: {speaker.said}")
-            until(
-                lambda: any(each > 0.9 for each in alike(world, back + 2_000, 20, original)), "it is heard again", 60.0
-            )
+            until(lambda: whole_seconds(world, back, original), "it is heard again")
             # the recording comes to its end: so does the speech, which had minutes left
             assert speaker.ended() == 0, speaker.said
         assert listed(world, bulletin).state == "aired"
