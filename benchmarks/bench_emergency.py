@@ -30,6 +30,8 @@ from audio.documents import Bulletin, Now, decode
 from audio.envelope import Refused, key_id, open_frame, unb64
 from audio.receiver import opus
 from audio.receiver.trust import policy_keys
+from benchmarks.measure import percent
+from benchmarks.mqtt_fleet import Packets, connect, packet, published, subscribe, text
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId, DeviceKind, Network, UnitId
 from tests.sim.fleet import die_with_parent
@@ -44,69 +46,6 @@ TOPIC: Final = "loa/1/now/u/64/64"
 PEER: Final = "bench/peer"
 TEXT: Final = "Khẩn cấp. Hồ chứa xả lũ. Bà con vùng thấp sơ tán ngay đến nơi cao."
 WAIT: Final = 60.0
-
-
-# --- one connection ---------------------------------------------------------------------------------------------------
-
-
-def text(value: str) -> bytes:
-    data = value.encode()
-    return len(data).to_bytes(2, "big") + data
-
-
-def packet(kind: int, body: bytes) -> bytes:
-    """An MQTT control packet: first byte, remaining length (MQTT 5, 1.5.5), the rest."""
-    size, length = len(body), bytearray()
-    while True:
-        size, digit = divmod(size, 128)
-        length.append(digit | (0x80 if size else 0))
-        if not size:
-            return bytes([kind]) + bytes(length) + body
-
-
-def connect(name: str) -> bytes:
-    return packet(0x10, text("MQTT") + bytes([5, 2]) + (600).to_bytes(2, "big") + b"\0" + text(name))
-
-
-def subscribe(topic: str) -> bytes:
-    return packet(0x82, (1).to_bytes(2, "big") + b"\0" + text(topic) + bytes([1]))
-
-
-@dataclass(slots=True)
-class Ear:
-    """One simulated receiver's connection and what of a packet has come."""
-
-    line: socket.socket
-    pending: bytearray = field(default_factory=bytearray)
-
-    def taken(self) -> list[tuple[int, bytes]]:
-        """Whole packets: first byte and what follows the length."""
-        self.pending += self.line.recv(1 << 20)
-        found = []
-        while (whole := self._whole()) is not None:
-            start, end = whole
-            found.append((self.pending[0], bytes(self.pending[start:end])))
-            del self.pending[:end]
-        return found
-
-    def _whole(self) -> tuple[int, int] | None:
-        length = shift = 0
-        for place in range(1, min(5, len(self.pending))):
-            length |= (self.pending[place] & 0x7F) << shift
-            shift += 7
-            if not self.pending[place] & 0x80:
-                end = place + 1 + length
-                return (place + 1, end) if end <= len(self.pending) else None
-        return None
-
-
-def published(body: bytes, kind: int) -> tuple[str, bytes, bytes]:
-    """Topic, packet id and payload of a PUBLISH."""
-    size = int.from_bytes(body[:2], "big")
-    at = 2 + size
-    number = body[at : at + 2] if kind & 0x06 else b""
-    at += len(number)
-    return body[2 : 2 + size].decode(), number, body[at + 1 + body[at] :]
 
 
 # --- the simulated receivers ------------------------------------------------------------------------------------------
@@ -142,6 +81,18 @@ class Device:
         opened = parse(frame)
         assert not isinstance(opened, Refused), opened
         return opened.header.issued
+
+
+@dataclass(slots=True)
+class Ear:
+    """One simulated receiver's connection."""
+
+    line: socket.socket
+    packets: Packets = field(default_factory=Packets)
+
+    def taken(self) -> list[tuple[int, bytes]]:
+        """Whole packets that have come: first byte and what follows the length."""
+        return self.packets.of(self.line.recv(1 << 20))
 
 
 @dataclass(slots=True)
@@ -231,15 +182,10 @@ class Crowd:
 # --- the measurement --------------------------------------------------------------------------------------------------
 
 
-def percent(values: Sequence[float], share: int) -> float:
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * share // 100) - 1)]
-
-
 def emergency(world: World, number: int) -> tuple[str, bytes]:
     """A bulletin that waits for its approver, and the frame that he signs."""
-    what = ("--origin", "64", "--class", "emergency", "--title", f"Xả lũ {number}", "--text", f"{TEXT} Lần {number}.")
-    bulletin = world.loa("push", *what, user="p.editor").strip()
+    what = ("--origin", "64", "--class", "emergency", "--authority", "CV 12/UBND", "--title", f"Xả lũ {number}")
+    bulletin = world.loa("push", *what, "--text", f"{TEXT} Lần {number}.", user="p.editor").strip()
     data = base64.b64decode(world.ask(BODY, BulletinId(bulletin), "p.approver").body)
     body = decode(Bulletin, data)
     key = trust.load_issuer(world.folder / "keys", UnitId(body.origin))

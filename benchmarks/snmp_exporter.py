@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 import yaml
 
+from benchmarks.measure import cpu
 from nms.monitor.profiles import Kind, Profile
 from nms.monitor.snmp.asn1 import oid_text
 
@@ -88,13 +88,13 @@ class Exporter:
 
     def measure(self, module: str, agents: Sequence[tuple[str, int]], metric: str) -> Scraped:
         """Scrapes every agent; SystemExit if one answer lacks ``metric``."""
-        began, before = time.perf_counter(), self._cpu()
+        began, before = time.perf_counter(), cpu(self._pid)
         with ThreadPoolExecutor(CLIENTS) as pool:
             shares = [agents[n::CLIENTS] for n in range(CLIENTS)]
             good = sum(pool.map(lambda share: self._scrape(module, share, metric), shares))
         if good != len(agents):
             raise SystemExit(f"{COMMAND} had {good} answers of {len(agents)}")
-        return Scraped((self._cpu() - before) / len(agents) * 1e6, time.perf_counter() - began)
+        return Scraped((cpu(self._pid) - before) / len(agents) * 1e6, time.perf_counter() - began)
 
     def _scrape(self, module: str, agents: Sequence[tuple[str, int]], metric: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
@@ -105,8 +105,3 @@ class Exporter:
             good += f"\n{metric} ".encode() in answer.read() and answer.status == 200
         connection.close()
         return good
-
-    def _cpu(self) -> float:
-        """Seconds of CPU the process has used."""
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
