@@ -5,6 +5,7 @@ Pure. The rules are domain.md's "Who may say what to whom"; a person's area is a
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -32,6 +33,8 @@ MOST_APART = 31 * 24 * 3_600_000
 """Between the beginnings of two repeats of a series (ms)."""
 MOST_BYTES = 64 * 1024
 """Of a bulletin's JSON: a programme holds many bulletins in one frame."""
+LONGEST_LINE = 500
+"""Characters of a title, an authority, an agency, a field."""
 ENVELOPE_BYTES = 2_048
 """Room for headers, signatures and field names around a bulletin in a ``now`` document."""
 
@@ -163,6 +166,7 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
     if bool(draft.text.strip()) == (draft.audio is not None):
         found.append(refuse("BUL011"))
     found += _limits(draft, now)
+    found += _lines(draft)
     audience = audience_of(network, on, draft.audience)
     if isinstance(audience, Audience):
         found += _reach(network, on, draft, audience)
@@ -319,6 +323,17 @@ def _limits(draft: Draft, now: datetime) -> Iterable[Diagnostic]:
         yield refuse("BUL008", field="every", value=draft.every, least=0, most=MOST_APART)
     if draft.by_session and (draft.play_now or draft.every):
         yield refuse("BUL016")
+
+
+def _lines(draft: Draft) -> Iterable[Diagnostic]:
+    """What is shown in lists and in terminals is one line: control characters there could draw whatever they like."""
+    for name in ("title", "authority", "supplier", "field"):
+        text: str = getattr(draft, name)
+        control = next((c for c in text.strip() if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029"), None)
+        if control is not None:
+            yield refuse("BUL017", field=name, what=f"U+{ord(control):04X}", most=LONGEST_LINE)
+        elif len(text) > LONGEST_LINE:
+            yield refuse("BUL017", field=name, what=str(len(text)), most=LONGEST_LINE)
 
 
 def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:
