@@ -5,6 +5,7 @@ Pure. The rules are domain.md's "Who may say what to whom"; a person's area is a
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -36,6 +37,8 @@ LONGEST_LIVE = LONGEST * 1_000
 """For how long a microphone may be open (ms): as long as a recording may be."""
 MOST_BYTES = 64 * 1024
 """Of a bulletin's JSON: a programme holds many bulletins in one frame."""
+LONGEST_LINE = 500
+"""Characters of a title, an authority, an agency, a field."""
 ENVELOPE_BYTES = 2_048
 """Room for headers, signatures and field names around a bulletin in a ``now`` document."""
 
@@ -178,7 +181,7 @@ def checks(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Dia
         found.append(refuse("BUL006"))
     if (bool(draft.text.strip()), draft.audio is not None, bool(draft.live)).count(True) != 1:
         found.append(refuse("BUL011"))
-    found += (*_limits(draft, now), *(_live_limits(draft) if draft.live else ()))
+    found += (*_limits(draft, now), *(_live_limits(draft) if draft.live else ()), *_lines(draft))
     audience = audience_of(network, on, draft.audience)
     if isinstance(audience, Audience):
         found += _reach(network, on, draft, audience)
@@ -362,6 +365,17 @@ def _live_limits(draft: Draft) -> Iterable[Diagnostic]:
         yield refuse("BUL091")
     if draft.repeats != 1 or draft.every or draft.by_session:
         yield refuse("BUL092")
+
+
+def _lines(draft: Draft) -> Iterable[Diagnostic]:
+    """What is shown in lists and in terminals is one line: control characters there could draw whatever they like."""
+    for name in ("title", "authority", "supplier", "field"):
+        text: str = getattr(draft, name)
+        control = next((c for c in text.strip() if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029"), None)
+        if control is not None:
+            yield refuse("BUL017", field=name, what=f"U+{ord(control):04X}", most=LONGEST_LINE)
+        elif len(text) > LONGEST_LINE:
+            yield refuse("BUL017", field=name, what=str(len(text)), most=LONGEST_LINE)
 
 
 def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:

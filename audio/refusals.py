@@ -35,6 +35,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     ),
     "BUL015": ("{person} belongs to {unit}: nobody enters it on that unit's behalf", "hand it in as {unit}'s own"),
     "BUL016": ("once in each session goes neither with 'play now' nor with a gap", "choose one of them"),
+    "BUL017": (
+        "{field} is no line of text: {what}",
+        "write it in one line of at most {most} characters, typed, not pasted from elsewhere",
+    ),
     "BUL020": ("there is no bulletin {bulletin}", "check the number in the list of bulletins"),
     "BUL021": ("nobody approves a bulletin of their own", "wait for a leader of {unit}"),
     "BUL022": ("{person} may not approve for {unit}", "an approver of {unit} decides"),

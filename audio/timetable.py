@@ -184,7 +184,10 @@ def _rank(item: Item, segment: Segment | None) -> int:
 def missed(
     items: Sequence[Item], history: Sequence[Segment], now: int, policy: Policy, *, since: int = 0
 ) -> tuple[Item, ...]:
-    """Items for this device whose last chance to begin (not before ``since``) has passed without a start."""
+    """Items for this device whose last chance to begin (not before ``since``) has passed without a start.
+
+    One for which there is no room before the next has its chance after that has begun.
+    """
     heard = _last_segments(history)
     mine = sorted((i for i in items if _addressed(i.bulletin, policy)), key=lambda i: i.airing.start)
     quiet = quiet_begins(now, policy)
@@ -193,7 +196,7 @@ def missed(
         for number, item in enumerate(mine)
         if (item.airing.airing, item.airing.repeat) not in heard
         and since <= item.airing.start <= now
-        and (now >= item.over if item.relay else now + item.bulletin.duration > _limit(mine, number, now, quiet))
+        and (now >= item.over if item.relay else not _chance(mine, number, now, quiet))
     )
 
 
@@ -462,6 +465,15 @@ def _limit(mine: Sequence[Item], number: int, now: int, quiet: int) -> int:
     starts = (mine[n].airing.start for n in range(number + 1, len(mine)))
     following = next((start for start in starts if start > now), FOREVER)
     return min(item.airing.latest, item.bulletin.valid_until, quiet, following)
+
+
+def _chance(mine: Sequence[Item], number: int, now: int, quiet: int) -> bool:
+    """Whether there is room for item ``number`` before the next one, or from the start of a later one on."""
+    item = mine[number]
+    last = min(item.airing.latest, item.bulletin.valid_until, quiet)
+    starts = [now, *(later.airing.start for later in mine[number + 1 :] if later.airing.start > now)]
+    rooms = zip(starts, [*starts[1:], FOREVER], strict=True)
+    return any(start + item.bulletin.duration <= min(until, last) for start, until in rooms)
 
 
 def _next_change(items: Sequence[Item], orders: Sequence[Order], now: int, policy: Policy) -> int:

@@ -11,14 +11,18 @@ from typing import Any
 from audio.bulletin import Draft
 from audio.documents import BulletinClass
 from audio.playout import BulletinView
+from audio.speech import INVISIBLE
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Tier, UnitId
 from inventory.select import Selection, parse
+from nms.i18n import nfc
 from nms.store import ReceiptRow, to_milliseconds
 from tui import methods as m
 from tui.hub import Caller, Refusal, refuse
 
 MAX_AUDIO = 64 * 1024 * 1024
+LONGEST_NAME = 60
+"""Characters of a recording's name, at its end: a file system takes 255 bytes."""
 
 
 def decoded(text: str) -> bytes:
@@ -37,9 +41,15 @@ def audio_file(audio: str, name: str, folder: Path) -> Path | None:
     data = decoded(audio)
     if len(data) > MAX_AUDIO:
         raise Refusal(m.Problem("CFG108", "the recording is larger than 64 MiB", "hand in a compressed recording", {}))
-    path = folder / (Path(name).name or "recording")
+    shown = "".join(c for c in Path(name).name if c.isprintable())[-LONGEST_NAME:]
+    path = folder / (shown if shown.strip(".") else "recording")
     path.write_bytes(data)
     return path
+
+
+def written(text: str) -> str:
+    """What a person wrote, composed, so that Vietnamese compares and counts as it looks, without what nobody sees."""
+    return nfc(text).translate(INVISIBLE)
 
 
 def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None) -> Draft:
@@ -51,19 +61,19 @@ def draft_of(network: Network, caller: Caller, push: m.Push, audio: Path | None)
         origin=UnitId(push.origin),
         author=caller.known().id,
         cls=bulletin_class(push.cls),
-        title=push.title,
-        audience=push.audience or f"{tier}={push.origin}",
-        text=push.text,
+        title=written(push.title),
+        audience=written(push.audience) or f"{tier}={push.origin}",
+        text=written(push.text),
         audio=audio,
         valid_from=moment(push.valid_from),
         valid_until=moment(push.valid_until),
         play_now=push.play_now,
         repeats=push.repeats,
         volume=push.volume,
-        authority=push.authority,
+        authority=written(push.authority),
         trim=push.trim,
-        supplier=push.supplier,
-        field=push.field,
+        supplier=written(push.supplier),
+        field=written(push.field),
         every=push.every,
         by_session=push.by_session,
         on_behalf=push.on_behalf,

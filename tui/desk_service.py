@@ -15,7 +15,7 @@ from nms.journal import Event, EventKind
 from nms.store import from_milliseconds, to_milliseconds
 from tui import desk_methods as d
 from tui import methods as m
-from tui.answers import audio_file, bulletin_class, bulletin_row, done
+from tui.answers import audio_file, bulletin_class, bulletin_row, done, written
 from tui.hub import Caller, Handler
 from tui.overview import Places
 
@@ -32,6 +32,10 @@ _AS_THEY_ARE = (
     "supplier",
     "field",
 )
+
+
+def _given(value: Any) -> Any:
+    return written(value) if isinstance(value, str) else value
 
 
 class DeskService:
@@ -67,7 +71,7 @@ class DeskService:
         person = caller.known()
         with tempfile.TemporaryDirectory(prefix="loa-edit-") as folder:
             edits = Edits(
-                **{name: getattr(params, name) for name in _AS_THEY_ARE},
+                **{name: _given(getattr(params, name)) for name in _AS_THEY_ARE},
                 audio=audio_file(params.audio, params.audio_name, Path(folder)),
                 cls=bulletin_class(params.cls) if params.cls is not None else None,
                 valid_until=from_milliseconds(params.valid_until) if params.valid_until is not None else None,

@@ -40,6 +40,25 @@ from audio.receiver.trust import topics
 from audio.receiver.version import running
 
 PR_SET_PDEATHSIG = 1
+MOST = 64
+"""Events that may wait for their turn; who brings more over the line waits, and so does, by TCP, the broker."""
+
+
+class Door:
+    """Where what comes over the line gets into the inbox; a flood does not fill the memory."""
+
+    def __init__(self, inbox: SimpleQueue[Event]) -> None:
+        self._inbox = inbox
+        self._closed = threading.Event()
+
+    def put(self, event: Event) -> None:
+        while self._inbox.qsize() >= MOST and not self._closed.wait(0.01):
+            pass
+        self._inbox.put(event)
+
+    def close(self) -> None:
+        """Nobody waits any more: what brings it is to end."""
+        self._closed.set()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,10 +135,12 @@ def _play(
     folder = config.state / "content"
     arrived, spoiled = lambda content: inbox.put(Arrived(content)), lambda detail: inbox.put(Spoiled(detail))
     stage = Stage(config.device, journal, player, time)
+    door = Door(inbox)
     with (
-        closing(Link(config.device, config.host, config.port, inbox.put, identity)) as link,
+        closing(Link(config.device, config.host, config.port, door.put, identity)) as link,
         closing(Cache(folder, config.content, arrived, spoiled, identity, config.cache_mb * 2**20)) as cache,
-        closing(_live(config, inbox, time, held, identity)) as live,
+        closing(_live(config, door, time, held, identity)) as live,
+        closing(door),
     ):
         agent = Agent(config.device, time, journal, held, cache, stage, link, live, running())
         will = DeviceState(config.device, online=False, at=time.now())
@@ -129,13 +150,13 @@ def _play(
             agent.stop()
 
 
-def _live(config: Config, inbox: SimpleQueue[Event], time: DeviceTime, held: Held, identity: Identity | None) -> Live:
+def _live(config: Config, door: Door, time: DeviceTime, held: Held, identity: Identity | None) -> Live:
     """Live sessions, over a connection of their own."""
 
     def connect(receive: Callable[[Message | Connection], None]) -> Link:
         return Link(config.device, config.host, config.port, receive, identity, suffix="-live", qos=0)
 
-    return Live(connect, lambda: held.trust, time, lambda reason, detail: inbox.put(Spoiled(detail, reason)))
+    return Live(connect, lambda: held.trust, time, lambda reason, detail: door.put(Spoiled(detail, reason)))
 
 
 def _output(config: Config, time: DeviceTime) -> Output:
@@ -155,21 +176,28 @@ def _renewing(identity: Identity | None, base: str, link: Link) -> AbstractConte
 
 
 def _loop(agent: Agent, inbox: SimpleQueue[Event], time: DeviceTime, status: StatusFile) -> None:
-    """Everything that waits is taken in before the next step, so that the newest documents decide."""
     notifier = Notifier()
     notifier.ready()
     while True:
         wake = agent.step()
         notifier.alive()
         status.keep(agent.playing, agent.status)
-        try:
-            event = inbox.get(timeout=max(wake - time.now(), 0) / 1000)
-            while not isinstance(event, Stop):
-                agent.handle(event)
-                event = inbox.get_nowait()
-            return
-        except Empty:
-            continue
+        for event in _waiting(inbox, max(wake - time.now(), 0) / 1000):
+            if isinstance(event, Stop):
+                return
+            agent.handle(event)
+
+
+def _waiting(inbox: SimpleQueue[Event], timeout: float) -> list[Event]:
+    """What waits, taken in before the next step, so that the newest documents decide; nothing if none comes in time.
+
+    Not what comes meanwhile: who never stops talking does not keep the next item from its time.
+    """
+    try:
+        first = inbox.get(timeout=timeout)
+    except Empty:
+        return []
+    return [first, *(inbox.get_nowait() for _ in range(inbox.qsize()))]
 
 
 def _complain(problems: tuple[Problem, ...]) -> int:

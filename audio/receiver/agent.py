@@ -38,6 +38,8 @@ LATE = 250
 """A change that the loop comes to this late (ms) is decided as of its own instant."""
 EARLY = 60
 """A start is decided this many ms before its instant, so that its first sample sounds at the instant."""
+SCRAP = 500
+"""So little of a relay (ms) is not begun: its sound ends up to a block before its window."""
 AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
@@ -211,10 +213,12 @@ class Agent:
         return is_live(bulletin) or self._cache.has(bulletin.content)
 
     def _received(self, decision: Decision, at: int) -> Decision:
-        """The decision; while a relay's pages are missing, silence until they are there."""
+        """The decision; while a relay's pages are missing, or at its very end, silence."""
         play, on_air = decision.play, self._stage.on_air
         goes_on = play is not None and on_air is not None and on_air.play.airing == play.airing
-        if play is None or goes_on or not is_live(play.bulletin) or self._live.ready(play.bulletin.content, at):
+        if play is None or goes_on or not is_live(play.bulletin):
+            return decision
+        if play.ends - at >= SCRAP and self._live.ready(play.bulletin.content, at):
             return decision
         return Decision(None, NO_SIGNAL, min(decision.until, at + LOOK))
 

@@ -215,8 +215,8 @@ class Icecast:
             self._server = subprocess.Popen(["icecast2", "-c", str(config)], stdout=log, stderr=log)
         until(lambda: _answers(self.port))
 
-    def feed(self, programme: Path, mount: str = "vov.mp3") -> None:
-        """Plays the programme in a loop at its own pace."""
+    def feed(self, programme: Path | str, mount: str = "vov.mp3") -> None:
+        """Plays the programme in a loop at its own pace; of an address, what comes from there."""
         target = f"icecast://source:hackme@127.0.0.1:{self.port}/{mount}"
         command = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(programme), "-c", "copy"]
         command += ["-content_type", "audio/mpeg", "-f", "mp3", target]

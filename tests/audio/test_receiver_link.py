@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import socket
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from audio.receiver.link import Connection, Link, Message
+from audio.receiver.link import UNREAD, Connection, Link, Message
+from tests.audio.mqtt_peer import PINGREQ, connack, packet
 from tests.audio.receiver_kit import Broker, until
 
 
@@ -56,3 +59,59 @@ def test_the_link_comes_back_by_itself_and_follows_its_topics(tmp_path: Path) ->
         client.loop_stop()
     finally:
         broker.stop()
+
+
+def test_a_broker_that_does_not_read_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its questions would have answers that wait in memory for ever."""
+    sockets: list[socket.socket] = []
+
+    def narrow(self: Any, *arguments: Any) -> socket.socket:
+        made: socket.socket = create(self, *arguments)
+        for size in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            made.setsockopt(socket.SOL_SOCKET, size, 4_096)
+        sockets.append(made)
+        return made
+
+    create = mqtt.Client._create_socket_connection
+    monkeypatch.setattr(mqtt.Client, "_create_socket_connection", narrow)
+    inbox: SimpleQueue[Message | Connection] = SimpleQueue()
+    with socket.socket() as listening:
+        for size in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            listening.setsockopt(socket.SOL_SOCKET, size, 4_096)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        with closing(Link("d", "127.0.0.1", listening.getsockname()[1], inbox.put)) as link:
+            link.open("state", b"dead", frozenset({"a"}))
+            broker, _ = listening.accept()
+            with broker:
+                broker.sendall(connack())
+                assert inbox.get(timeout=60) == Connection(True)
+                assert asked(broker) < 100 * UNREAD
+            assert inbox.get(timeout=60) == Connection(False)
+            assert sockets
+
+
+def asked(broker: socket.socket) -> int:
+    """How often the broker can ask and read no answer, until the device hangs up."""
+    for number in range(1_000):
+        try:
+            broker.sendall(packet(PINGREQ) * 1_000)
+        except ConnectionError:
+            return number * 1_000
+    raise AssertionError("the device listens for ever")
+
+
+def test_a_broker_that_acknowledges_nothing_does_not_fill_the_memory() -> None:
+    inbox: SimpleQueue[Message | Connection] = SimpleQueue()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        closing(Link("d", "127.0.0.1", listening.getsockname()[1], inbox.put)) as link,
+    ):
+        link.open("state", b"dead", frozenset({"a"}))
+        broker, _ = listening.accept()
+        with broker:
+            broker.sendall(connack())
+            assert inbox.get(timeout=60) == Connection(True)
+            for _ in range(3 * UNREAD):
+                link.publish("state", b"alive", retain=True)
+            assert len(link._client._out_messages) <= UNREAD

@@ -361,6 +361,16 @@ def test_quiet_hours_cross_midnight(minute: int, quiet: bool) -> None:
     assert (quiet_begins(at, POLICY) == at) is quiet
 
 
+def test_what_has_no_room_before_the_next_item_is_not_missed_while_there_is_room_after_it() -> None:
+    late, coming = item(NOON, latest=NOON + 10 * MINUTE), item(NOON + MINUTE, name="n")
+    decided = what_plays([late, coming], [], [], NOON + MINUTE, POLICY)
+    assert decided.play is not None
+    assert decided.play.airing == "a"
+    for now in (NOON + 1, NOON + MINUTE, NOON + 9 * MINUTE):
+        assert missed([late, coming], [], now, POLICY) == ()
+    assert missed([late, coming], [], NOON + 9 * MINUTE + 1, POLICY) == (late,)
+
+
 def test_missed_names_what_has_lost_its_last_chance_and_nothing_else() -> None:
     late, heard, coming = item(NOON, latest=NOON + 70_000), item(NOON, name="h"), item(NOON + MINUTE, name="n")
     history = [Segment("h", 0, NOON, 0, NOON + 60_000)]

@@ -99,16 +99,16 @@ def melody(folder: Path, seconds: float, number: int) -> Path:
     return path
 
 
-def push(world: World, origin: str, cls: str, title: str, *content: str) -> str:
-    """Hand in a bulletin as the unit's editor; its id."""
+def push(world: World, origin: str, cls: str, title: str, *content: str, user: str = "") -> str:
+    """Hand in a bulletin as the unit's editor, or as ``user``; its id."""
     rests_on = () if cls == "normal" else ("--authority", "CV 12/UBND")
     what = ("--origin", origin, "--class", cls, "--title", title, *rests_on, *content)
-    return world.loa("push", *what, user=f"{unit_user(origin)}.editor").strip()
+    return world.loa("push", *what, user=user or f"{unit_user(origin)}.editor").strip()
 
 
-def approve(world: World, origin: str, bulletin: str) -> dict[str, Any]:
-    """Approve as the unit's leader; the verb's answer."""
-    said = world.loa("approve", "--yes", "--json", bulletin, user=f"{unit_user(origin)}.approver")
+def approve(world: World, origin: str, bulletin: str, user: str = "") -> dict[str, Any]:
+    """Approve as the unit's leader, or as ``user``; the verb's answer."""
+    said = world.loa("approve", "--yes", "--json", bulletin, user=user or f"{unit_user(origin)}.approver")
     answer: dict[str, Any] = json.loads(said)
     return answer
 

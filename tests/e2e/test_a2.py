@@ -1,7 +1,8 @@
 """An ordinary Monday in xã Xuân An: the commune's item and the province's in one session, the commune decides.
 
-The relay of the morning is not here. That 'play now' is refused at 23:00 is in ``test_day`` (verb and hub) and in
-``tests/audio/test_receiver_process.py`` (a receiver that the hub lies to).
+The relay of the morning, its fail-over and its end at 05:30 are in ``test_real_day``. That 'play now' is refused
+at 23:00 is in ``test_day`` (verb and hub) and in ``tests/audio/test_receiver_process.py`` (a receiver that the hub
+lies to).
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ class World:
 
     ``store``: a database URL; a SQLite file of its own if not given. ``units``: of the sample only the devices of
     these units (communes, districts); all of it if not given, which takes every part of the world four times the work.
+    ``unplugged``: receivers without a link, from their next start on.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class World:
     sample: Path = SAMPLE
     store: str = ""
     units: tuple[str, ...] = ()
+    unplugged: set[str] = field(default_factory=set)
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
@@ -250,21 +252,29 @@ class World:
         self.spawn(device, [sys.executable, "-m", "audio.receiver", "--config", str(config)])
 
     def move_to(self, moment: str) -> None:
-        """As if power were off until then: hub and receivers end and start again at that time."""
-        running = [name for name in ("hub", *self.receivers) if name in self.children]
+        """As if power were off until then: the hub and the receivers that run end, and start again at that time."""
+        children = {name: self.children[name] for name in (*self.receivers, "hub") if name in self.children}
+        running = [name for name, child in children.items() if child.poll() is None]
         for name in running:
             self.children[name].terminate()
         for name in running:
-            self.children[name].wait(30)
+            self.children[name].wait(120)
         self.start, self.origin = moment, time.time()
         for name in running:
             if name == "hub":
                 self.start_hub()
                 continue
-            config = self.folder / "receivers" / name / "receiver.toml"
-            lines = [line for line in config.read_text().splitlines() if not line.startswith("clock = ")]
-            config.write_text("\n".join([*lines, f'clock = "{self.clock}"', ""]))
+            self._set_clock(DeviceId(name))
             self.start_receiver(DeviceId(name))
+
+    def _set_clock(self, device: DeviceId) -> None:
+        config = self.folder / "receivers" / device / "receiver.toml"
+        port = 1 if device in self.unplugged else self.mqtt_port
+        anew = {"clock": self.clock, "broker": f"127.0.0.1:{port}"}
+        lines = [line for line in config.read_text().splitlines() if line.partition(" = ")[0] not in anew]
+        config.write_text(
+            "".join(f"{line}\n" for line in (*lines, *(f"{k} = {json.dumps(v)}" for k, v in anew.items())))
+        )
 
     def _enrol(self, device: DeviceId) -> Path:
         """What enrolment leaves on a device: its configuration, the root key and its first policy."""
