@@ -58,6 +58,7 @@ from nms.settings import Clock, Settings
 from nms.store import Store, StoreError, shared
 from nms.store.failure import alone
 from nms.store.ownership import LOST_CLAIM
+from nms.tasks import end
 from tui.apply_service import ApplyService
 from tui.backup_service import BackupService
 from tui.certificates import Certificates, make_certificates
@@ -113,9 +114,7 @@ async def serve(settings: Settings, network: Network, work: Work = EVERYTHING) -
         tasks = [asyncio.create_task(_supervised(name, task, hub)) for name, task in hub.tasks.items()]
         log.info("running: %d devices, %s", len(hub.current.network.devices), ", ".join(sorted(hub.tasks)))
         await hub.stopping.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     if hub.lost is not None:
         raise StartError((hub.lost,))
 

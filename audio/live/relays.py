@@ -23,6 +23,7 @@ from nms.alarm_store import LOOK_AGAIN, settle
 from nms.alarms import AlarmKind, Raised
 from nms.outage import Outage
 from nms.store import Store, StoreError
+from nms.tasks import end
 
 log = logging.getLogger("loa.live")
 
@@ -84,7 +85,7 @@ class Relays:
         finally:
             wire.cancel()
             await self._keep(frozenset())
-            await asyncio.gather(wire, return_exceptions=True)
+            await end((wire,))
 
     async def _due_now(self) -> frozenset[str]:
         now = self._clock()
