@@ -14,7 +14,7 @@ OUT ?= build/fleet-$(N)
 SECONDS ?= 600
 CHECKS := format lint types layers translations playbooks rules
 
-.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet lab lab-down clean
+.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet lab lab-down lab-vm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +47,10 @@ lab: bootstrap ## loudspeakers, a modem and a router as real hosts in namespaces
 
 lab-down: ## takes away what make lab started
 	@$(PYTHON) -m tests.lab.play down
+
+lab-vm: ## a provisioned receiver plays on a sound card, in a virtual machine (root)
+	@scripts/bootstrap lab-vm
+	@$(PYTHON) -m pytest -q -s -p no:cacheprovider tests/lab/vm_sound.py
 
 bootstrap: ## system commands (apt when root), .venv, locked packages
 	@scripts/bootstrap test

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from inventory import overlay
-from inventory.model import Device, Hamlet, Network, Tier, UnitId
+from inventory.model import Device, DeviceKind, Hamlet, Network, Tier, UnitId
 
 
 def to_ansible(network: Network, on: date) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def _variables(network: Network, device: Device, units: dict[Tier, UnitId], octe
             "early": device.volume.early,
             "emergency": device.volume.emergency,
         },
+        "loa_sound": device.sound or ("default" if device.kind is DeviceKind.LOUDSPEAKER else "none"),
         "loa_groups": list(network.groups_of(device)),
         "loa_in_service": device.in_service.isoformat(),
     }

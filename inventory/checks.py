@@ -16,6 +16,9 @@ from inventory.codes import Finding, guess, shown, some
 from inventory.diagnostics import Place
 from inventory.model import Device, DeviceId, DeviceKind, Hamlet, Network, Target, Tier, UnitId
 
+RECEIVER = "loa-receiver"
+"""The family that Loa's own receiver runs on: only there it is Loa that plays."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -151,6 +154,8 @@ def _devices(draft: Draft, guesses: Guesses) -> Iterator[Finding]:
             fields = {"id": shown(device.profile), "known": some(network.profiles)}
             near = guesses(device.profile, network.profiles)
             yield Finding("INV108", device.place, ("profile",), {**fields, "near": near})
+        if device.sound is not None and device.profile != RECEIVER:
+            yield Finding("INV315", device.place, ("sound",), {"id": device.id, "profile": shown(device.profile)})
         yield from _service(device, began)
 
 

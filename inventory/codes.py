@@ -72,6 +72,8 @@ CODES: Mapping[str, tuple[str, str]] = {
     "INV311": ("the limits of '{metric}' leave nothing between {low} and {high}", "min is not above max"),
     "INV312": ("the work ends at {end}, not after {start}", "'until' is when everything is to be on again"),
     "INV313": ("planned work names a unit or a device, one of them", "write 'unit: …' or 'device: …'"),
+    "INV314": ("'{value}' is no ALSA device", "write {form}"),
+    "INV315": ("'{id}' is a {profile}, which plays on a card of its own", "remove 'sound', or correct 'profile'"),
     "INV401": ("quiet hours from {start} to {end} are empty", "start and end differ; they may cross midnight"),
     "INV402": ("'{name}' overlaps '{other}'", "sessions of one unit follow each other, and so do its relays and slots"),
     "INV403": (

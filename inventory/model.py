@@ -205,6 +205,7 @@ class Device:
 
     ``unit`` is the unit whose file declares it; where it *is* follows from ``hamlet`` (``Network.unit_of``). ``uplink``
     is the modem it hangs behind; without one it has its own ``sim``. The serving cell is not typed: devices report it.
+    ``sound`` is the ALSA device that a loudspeaker's receiver was said to play on, ``none`` for none.
     """
 
     id: DeviceId
@@ -220,6 +221,7 @@ class Device:
     uplink: DeviceId | None = None
     power_area: str | None = None
     volume: Volume = Volume()
+    sound: str | None = None
     serial: str = ""
     public_key: str = ""
     host_key: str = ""

@@ -67,6 +67,11 @@ DEVICE = Text(Phrase(N_("a device id like {id}"), id="23557-L01"), r"[0-9]{3,5}-
 SLUG = Text(N_("a short name of small letters, digits and hyphens"), r"[a-z0-9][a-z0-9_-]{0,62}")
 PUBLIC_KEY = Text(N_("the base64 of 32 bytes"), r"[A-Za-z0-9+/]{43}=", code="INV405")
 HOST_KEY = Text(N_("an OpenSSH public key like ssh-ed25519 AAAA…"), r"ssh-ed25519 [A-Za-z0-9+/]{68}")
+SOUND = Text(
+    N_("an ALSA device like default or plughw:0,0, or none"),
+    r"[A-Za-z][A-Za-z0-9_-]*(:[A-Za-z0-9_=,.-]+)?",
+    code="INV314",
+)
 ENDPOINT = Text(N_("host:port like hub.example.vn:51820"), r"[^\s:]+:[0-9]{1,5}")
 YEAR = Number(2000, 2100)
 COUNT = Number(0, 1_000_000_000)
@@ -152,7 +157,15 @@ def _common(letter: str) -> tuple[Field, ...]:
 
 UPLINK = Field("uplink", DEVICE, "the modem of the same unit it hangs behind; otherwise 'sim'")
 
-LOUDSPEAKER = Record(N_("loudspeaker"), (*_common("L"), UPLINK, Field("volume", VOLUME, "ceilings set at acceptance")))
+LOUDSPEAKER = Record(
+    N_("loudspeaker"),
+    (
+        *_common("L"),
+        UPLINK,
+        Field("volume", VOLUME, "ceilings set at acceptance"),
+        Field("sound", SOUND, "the ALSA device the receiver plays on; none: no amplifier yet", default="default"),
+    ),
+)
 MODEM = Record(N_("modem"), _common("M"))
 BOARD = Record(
     N_("board"),

@@ -52,6 +52,11 @@ def test_the_tests_need_more_than_the_demo(checkout: Path) -> None:
     assert test - demo >= {"snmp", "openssh-client", "prometheus"}
 
 
+def test_a_virtual_machine_is_wanted_by_what_starts_one(checkout: Path) -> None:
+    test, machine = (set(packages(bootstrap(checkout, mode).stderr)) for mode in ("test", "lab-vm"))
+    assert machine - test == {"qemu-system-x86"}
+
+
 def test_a_command_that_is_there_is_not_asked_for(checkout: Path) -> None:
     (checkout / "bin/ffmpeg").symlink_to("/bin/true")
     assert "ffmpeg" not in packages(bootstrap(checkout, "demo").stderr)
@@ -66,7 +71,20 @@ def test_an_unknown_mode_is_a_usage_error(checkout: Path) -> None:
 def test_make_help_names_every_target_a_person_needs() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     targets = re.findall(r"^  make ([\w-]+)", done.stdout, re.MULTILINE)
-    people = {"demo", "test", "check", "bench", "fuzz", "fleet", "lab", "lab-down", "bootstrap", "clean", "help"}
+    people = {
+        "demo",
+        "test",
+        "check",
+        "bench",
+        "fuzz",
+        "fleet",
+        "lab",
+        "lab-down",
+        "lab-vm",
+        "bootstrap",
+        "clean",
+        "help",
+    }
     assert people == set(targets)
 
 

@@ -11,6 +11,7 @@ import errno
 import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,7 +26,13 @@ BUFFER = 100_000
 """Microseconds that the card is asked to hold."""
 JUMP = RATE // 100
 """Samples (10 ms): further off its time the sound jumps; nearer it is drawn by a sample in each block, unheard."""
-DRIFT = RATE // 1000
+DRIFT = RATE // 200
+"""Samples (5 ms): nearer to its time the sound is left alone; many cards tell their queue's length no closer."""
+PRIME = RATE // 50
+"""Samples (20 ms) of silence that a card begins with if there is time: how long its start takes delays no sound."""
+LOOKS = 25
+"""Blocks (half a second) over which the queue's length is judged. Many cards tell it as it was when they last moved a
+piece, so that it looks longer than it is, by up to a piece: the shortest of many looks is the true one."""
 WAITS = 10
 WAIT = 20
 """How often, and for how many ms, a card with a full queue is waited for before it counts as stuck."""
@@ -149,6 +156,7 @@ class AlsaOutput:
         self._first, self._at = 0, 0.0
         self._runs = False
         self._queued = 0
+        self._looks: deque[int] = deque(maxlen=LOOKS)
         self.underruns = 0
         try:
             self._ready()
@@ -194,13 +202,19 @@ class AlsaOutput:
             self._card = None
 
     def _put(self, card: CardLike, sample: int, block: bytes) -> None:
-        queued = card.delay() if self._runs else 0
-        early = round((self._at + (sample - self._first) / RATE - self._clock()) * RATE) - queued
-        if not self._runs or (queued > 0 and abs(early) > JUMP):
-            block = bytes(2 * early) + block if early > 0 else block[-2 * early :]
-        elif queued > 0 and abs(early) > DRIFT:
-            # a card that takes all at once (``null``) has no queue, and no time of its own
-            block = block + block[-2:] if early > 0 else block[:-2]
+        due = self._at + (sample - self._first) / RATE
+        if not self._runs:
+            self._looks.clear()
+            if round((due - self._clock()) * RATE) > PRIME:
+                card.write(bytes(2 * PRIME))
+                card.start()
+                self._runs = True
+                queued = card.delay() or PRIME
+            else:
+                queued = 0
+            block = _moved(block, self._early(due, queued))
+        elif (queued := card.delay()) > 0:  # a card that takes all at once (``null``) has no queue, no time of its own
+            block = _moved(block, self._correction(self._early(due, queued), len(block) // 2))
         if not block:
             return
         card.write(block)
@@ -208,6 +222,21 @@ class AlsaOutput:
         if not self._runs:
             card.start()
             self._runs = True
+
+    def _early(self, due: float, queued: int) -> int:
+        """By how many samples what is queued next would sound before it is due."""
+        return round((due - self._clock()) * RATE) - queued
+
+    def _correction(self, early: int, most: int) -> int:
+        """Samples to give (or, negative, to take: at most ``most``) after a look by which the next one is ``early``."""
+        self._looks.append(early)
+        if len(self._looks) < LOOKS:
+            return 0
+        early = max(self._looks)
+        given = max(early, -most) if abs(early) > JUMP else (early > DRIFT) - (early < -DRIFT)
+        if given:
+            self._looks = deque((look - given for look in self._looks), LOOKS)
+        return given
 
     def _ready(self) -> CardLike:
         """The card, opened if it can be. Raises OSError."""
@@ -237,3 +266,10 @@ class AlsaOutput:
         self._failure, self._again, self._runs = error, self._clock() + AGAIN, False
         if card is not None:
             card.close()
+
+
+def _moved(block: bytes, given: int) -> bytes:
+    """The block later by so many samples, or without so many of its first. One sample is drawn, at its end, unheard."""
+    if abs(given) == 1:
+        return block + block[-2:] if given > 0 else block[:-2]
+    return bytes(2 * given) + block if given > 0 else block[-2 * given :]

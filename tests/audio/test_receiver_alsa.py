@@ -92,11 +92,18 @@ def test_a_stop_is_within_a_block(kept: Path) -> None:
 
 
 class FakeCard:
-    """A card in a time of its own: ``now`` is the computer's second, in which it plays ``pace`` seconds of sound."""
+    """A card in a time of its own: ``now`` is the computer's second, in which it plays ``pace`` seconds of sound.
 
-    def __init__(self, pace: float = 1.0) -> None:
+    It tells how long its queue was when it last had played a whole number of pieces, of ``piece`` samples each; a write
+    ``takes`` so many seconds.
+    """
+
+    def __init__(self, pace: float = 1.0, piece: int = 1, takes: float = 0.0) -> None:
         self.now = 100.0
         self.pace = pace
+        self.piece = piece
+        self.takes = takes
+        self.played = 0
         self.queue: list[int] = []
         self.heard: list[tuple[float, int]] = []
         self.fails: list[OSError] = []
@@ -118,6 +125,7 @@ class FakeCard:
             step = 1 / RATE / self.pace
             for number in range(min(len(self.queue), round(seconds / step))):
                 self.heard.append((self.now + number * step, self.queue[number]))
+            self.played += min(len(self.queue), round(seconds / step))
             del self.queue[: round(seconds / step)]
         self.now += seconds
 
@@ -128,11 +136,12 @@ class FakeCard:
             self.runs = False
             raise OSError(errno.EPIPE, "Broken pipe")
         self.queue += samples(data).tolist()
+        self.pass_time(self.takes)
 
     def delay(self) -> int:
         if self.runs and not self.queue:
             raise OSError(errno.EPIPE, "Broken pipe")
-        return len(self.queue)
+        return len(self.queue) + self.played % self.piece
 
     def start(self) -> None:
         self.runs = True
@@ -189,6 +198,30 @@ def test_a_card_with_another_idea_of_a_second_stays_in_time(pace: float, lead: f
     output.begin(0, at)
     perform(card, output, at, 34)
     assert max(map(abs, card.errors(at))) < 0.003
+    assert output.underruns == 0
+
+
+def test_how_long_a_slow_device_takes_to_fill_the_card_delays_no_sound() -> None:
+    card = FakeCard(takes=0.008)
+    output = AlsaOutput("default", card.opened, card.clock)
+    at = card.now + 0.06
+    output.begin(0, at)
+    perform(card, output, at, 30)
+    assert max(map(abs, card.errors(at))) < 0.001
+    assert output.underruns == 0
+
+
+@pytest.mark.parametrize("piece", [200, 441, 1200])
+def test_a_card_that_moves_in_pieces_plays_every_sample_once(piece: int) -> None:
+    """4 ms: ALSA's loopback; 10 and 25 ms: USB and boards that only tell where their last period ended."""
+    card = FakeCard(piece=piece)
+    output = AlsaOutput("default", card.opened, card.clock)
+    at = card.now + 0.06
+    output.begin(0, at)
+    perform(card, output, at, 34)
+    heard = [value for _, value in card.heard if value]
+    assert heard == list(range(1, len(heard) + 1))
+    assert len(heard) > 30 * BLOCK
     assert output.underruns == 0
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, time
+from datetime import date, datetime, time
 from pathlib import Path
 
 import pytest
 
+from inventory.ansible import variables
 from inventory.diagnostics import Diagnostic
 from inventory.load import load
 from inventory.model import TIMEZONE, DeviceId, DeviceLimit, Maintenance, Network, Off, UnitId
@@ -17,6 +18,7 @@ Break = Callable[[str, str, str], list[Diagnostic]]
 STATION = "stations/23557-yen-do.yaml"
 LAST = "out_of_service: 2024-12-31"
 NAME = "name: Gia Lai"
+FOREIGN = "profile: loa-receiver\n    uplink: 23557-M01"
 
 
 def with_device(line: str) -> tuple[str, str, str]:
@@ -35,6 +37,8 @@ CASES = [
     ("INV312", with_work('unit: "23557", from: 2024-10-05T08:00, until: 2024-10-05T08:00'), "2024-10-05T08:00, reason"),
     ("INV313", with_work("from: 2024-10-05T08:00, until: 2024-10-05T11:00"), "{from"),
     ("INV313", with_work('unit: "23557", device: 23557-L01, from: 2024-10-05T08:00, until: 2024-10-05T11:00'), "{unit"),
+    ("INV314", with_device('sound: "the second card"'), '"the second'),
+    ("INV315", (STATION, FOREIGN, FOREIGN.replace("loa-receiver", "rutos") + "\n    sound: default"), "default"),
     ("INV004", with_work('unit: "23557", from: 2024-10-05 08:00, until: 2024-10-05T11:00'), "2024-10-05 08:00"),
     ("INV004", with_device('off: {start: "21:30", end: "25:00"}'), '"25:00"'),
     ("INV001", with_device("limits: {temperature_c: {high: 80}}"), "high"),
@@ -69,6 +73,16 @@ def test_a_timer_and_limits_are_the_devices_own(province: Path) -> None:
     assert device.limits == (DeviceLimit("temperature_c", None, 70.5), DeviceLimit("rsrp_dbm"))
     other = network.devices[DeviceId("23557-L01")]
     assert (other.off, other.limits) == (None, ())
+
+
+def test_a_clusters_sound_card_is_what_the_inventory_says(province: Path) -> None:
+    network = loaded(province, *with_device("sound: plughw:CARD=Device,DEV=0"))
+    given, without = (network.devices[DeviceId(name)] for name in ("23557-L02", "23557-L01"))
+    assert (given.sound, without.sound) == ("plughw:CARD=Device,DEV=0", None)
+    on = date(2024, 10, 1)
+    assert variables(network, given, on)["loa_sound"] == "plughw:CARD=Device,DEV=0"
+    assert variables(network, without, on)["loa_sound"] == "default"
+    assert variables(network, network.devices[DeviceId("23557-B01")], on)["loa_sound"] == "none"
 
 
 def test_planned_work_is_meant_in_local_time(province: Path) -> None:

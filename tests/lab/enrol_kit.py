@@ -72,10 +72,12 @@ loudspeakers:
     sim: {number: "0849000001", iccid: "898400000000000001"}
     in_service: 2024-01-01
     volume: {day: 70}  # the school is near
+    sound: none
   - id: 23557-L02
     profile: loa-receiver
     sim: {number: "0849000002", iccid: "898400000000000002"}
     in_service: 2024-01-01
+    sound: none
 """,
 }
 SECRETS: Final = """\

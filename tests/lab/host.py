@@ -92,8 +92,8 @@ class Host:
         if self._boot is not None:
             raise ValueError(f"{self.name} has its power on")
         self._wire()
-        command = ["nsenter", f"--target={self._keeper}", "--mount", *_NSPAWN, *self._options(), "--boot"]
-        own = Space(Path("/proc/self/ns/net"), tuple(cgroups.make(self._group)))
+        command = ["nsenter", f"--target={self._keeper}", "--mount", *self._boots()]
+        own = Space(self._ground(), tuple(cgroups.make(self._group)))
         with (self.disk.parent / "console").open("ab") as console:
             self._boot = own.popen(command, stdout=console, stderr=console)
 
@@ -154,12 +154,23 @@ class Host:
         return finished([*command, *arguments], input=input)
 
     @property
+    def _door(self) -> str:
+        """Its sshd's address, as seen from its space."""
+        return "127.0.0.1"
+
+    @property
     def _root(self) -> str:
         """The disk's place in the lab's own mount namespace."""
         return str(self.disk).removeprefix(f"/proc/{self._keeper}/root")
 
-    def _options(self) -> list[str]:
+    def _ground(self) -> Path:
+        """The network namespace that what boots it is started in."""
+        return Path("/proc/self/ns/net")
+
+    def _boots(self) -> list[str]:
+        """What runs while its power is on."""
         return [
+            *_NSPAWN,
             "--quiet",
             f"--directory={self._root}",
             f"--machine={self._group.replace('/', '-')}",
@@ -175,6 +186,7 @@ class Host:
             "--capability=CAP_NET_ADMIN",  # a namespace given by path is otherwise taken for the machine's own
             "--bind=/dev/net/tun",
             *(f"--bind-ro={here}:{there}" for here, there in self._binds.items()),
+            "--boot",
         ]
 
     def _wire(self) -> None:
@@ -190,7 +202,7 @@ class Host:
     def _answers(self) -> bool:
         with self.space.entered():
             try:
-                with socket.create_connection(("127.0.0.1", 22), 5) as connection:
+                with socket.create_connection((self._door, 22), 5) as connection:
                     return connection.recv(4) == b"SSH-"
             except OSError:
                 return False

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,6 @@ PACKAGES: Final = (
     "wireguard-tools,wireguard-go,openssl,ca-certificates,frr,"
     "python3,python3-venv,python3-cryptography,python3-av,python3-paho-mqtt"
 )
-HUB: Final = (
-    "chrony,python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
-    "ffmpeg,espeak-ng,rsync"
-)
-"""What the hub's playbook asks for, so that it needs no index."""
-
 _OPTIONS: Final = (
     "--mode=root",
     "--variant=minbase",
@@ -40,23 +35,46 @@ _OPTIONS: Final = (
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 )
 _SETUP: Final = Path(__file__).with_name("setup_image.sh")
+_SETUP_MACHINE: Final = Path(__file__).with_name("setup_machine.sh")
 _APT: Final = Path("/etc/apt")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes one tree: ``packages`` and, run before they are installed, the script ``first``."""
+
+    packages: str
+    first: Path | None = None
+
+    def text(self) -> str:
+        scripts = [script.read_text() for script in (_SETUP, self.first) if script is not None]
+        return "\n".join([SUITE, self.packages, *_OPTIONS, *scripts])
+
+
+DEVICE: Final = Recipe(PACKAGES)
+"""A device from its factory."""
+HUB: Final = Recipe(
+    # a machine has one time daemon: the hub's serves others
+    PACKAGES.replace("systemd-timesyncd,", "")
+    + ",chrony,python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
+    "ffmpeg,espeak-ng,rsync"
+)
+"""What the hub's playbook asks for, so that it needs no index."""
+MACHINE: Final = Recipe(f"{PACKAGES},linux-image-amd64,initramfs-tools,kmod,udev,libasound2,alsa-utils", _SETUP_MACHINE)
+"""A device with a kernel of its own, and a sound card in it whose other end can be recorded."""
 
 
 class Unavailable(Exception):
     """Why there can be no lab on this machine, in words for the person who asked for one."""
 
 
-def image(more: str = "") -> Path:
-    """The finished tree, with ``more`` packages, built first if this recipe never was. Raises Unavailable."""
-    # a machine has one time daemon: the hub's serves others
-    packages = f"{PACKAGES.replace('systemd-timesyncd,', '')},{more}" if more else PACKAGES
-    recipe = "\n".join([SUITE, packages, *_OPTIONS, _SETUP.read_text()])
-    place = _cache() / f"lab-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+def image(recipe: Recipe = DEVICE) -> Path:
+    """The finished tree, built first if this recipe never was. Raises Unavailable."""
+    place = _cache() / f"lab-{hashlib.sha256(recipe.text().encode()).hexdigest()[:12]}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_suffix(".lock")):
         if not place.exists():
-            _build(place, packages)
+            _build(place, recipe)
     return place
 
 
@@ -72,11 +90,13 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(place: Path, packages: str) -> None:
+def _build(place: Path, recipe: Recipe) -> None:
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    hook = f'--customize-hook=sh {shlex.quote(str(_SETUP))} "$1"'
-    command = ["mmdebstrap", *_OPTIONS, f"--include={packages}", hook, SUITE, str(partial), *_sources()]
+    hooks = [f'--customize-hook=sh {shlex.quote(str(_SETUP))} "$1"']
+    if recipe.first is not None:
+        hooks.append(f'--essential-hook=sh {shlex.quote(str(recipe.first))} "$1"')
+    command = ["mmdebstrap", *_OPTIONS, f"--include={recipe.packages}", *hooks, SUITE, str(partial), *_sources()]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:

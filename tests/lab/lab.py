@@ -5,6 +5,7 @@
         modem = lab.modem("23557-M01")                         # behind a carrier's NAT, with a NAT of its own
         behind = lab.host("23557-L02", behind=modem)
         router = lab.router("r1", address="10.9.9.9")          # ssh router@... is FRR's vtysh
+        machine = lab.machine("23557-L03")                     # with a kernel of its own and a sound card; slow
         lab.ready()
         lab.noc.run(lab.ssh(speaker, "uptime"))                # a program in the operations centre
         with lab.noc.entered(): ...                            # this thread's sockets, threads, processes
@@ -42,11 +43,12 @@ from nms.provision.families import SETUPS
 from tests.lab import keeper
 from tests.lab.disk import File, enable, furnish, lay
 from tests.lab.host import Host, Wiring
-from tests.lab.image import HUB, Unavailable, image
+from tests.lab.image import DEVICE, HUB, MACHINE, Recipe, Unavailable, image
 from tests.lab.link import Link, WeakLink
 from tests.lab.network import MODEM_RULES, OCTET, PUBLIC, Network
 from tests.lab.probe import unavailable
 from tests.lab.spaces import Space
+from tests.lab.vm import Machine
 
 __all__ = ["OCTET", "PUBLIC", "ROUTER", "Lab", "Unavailable", "unavailable"]
 
@@ -79,7 +81,7 @@ class Lab:
         reason = unavailable()
         if reason is not None:
             raise Unavailable(reason)
-        self._image = image()
+        image()
         with keeper.starting():
             keeper.sweep()
             self.folder.mkdir(mode=0o700)
@@ -154,8 +156,21 @@ class Lab:
 
     def hub(self, name: str, binds: Mapping[Path, str]) -> Host:
         """A machine for a hub, with its packages from Debian. ``binds``: this machine's folders, where it has them."""
-        wanted = _Wanted(name, "10.0.0.9", None, False, None, f"SN-{name}", disk_mb=2048, more=HUB)
+        wanted = _Wanted(name, "10.0.0.9", None, False, None, f"SN-{name}", disk_mb=2048, recipe=HUB)
         return self._made(wanted, self._keys(self.user), binds=binds)
+
+    def machine(self, device: str) -> Machine:
+        """A virtual machine with Debian's kernel and a sound card, booting, at the device's address in the overlay."""
+        wanted = _Wanted(device, None, None, False, None, f"SN-{device}", recipe=MACHINE)
+        address = overlay.address(DeviceId(device), OCTET)
+        files = self._keys(self.user) | Machine.files(address, overlay.hub_address(OCTET))
+        number = self._next()
+        wiring = self._network.plugged(number, address)
+        disk = self._disk(number, wanted, files, {"systemd-networkd": "multi-user"})
+        group, keeper_id = f"{self.id}/h{number}", self._keeper.pid
+        made = Machine(wanted.name, group, self.noc, wiring, disk, keeper_id, self.ssh_config, (MODEL, wanted.serial))
+        self._known(made)
+        return made
 
     def ready(self) -> None:
         """Waits until every host's sshd answers. Raises TimeoutError."""
@@ -175,26 +190,35 @@ class Lab:
         units: Mapping[str, str] | None = None,
         binds: Mapping[Path, str] | None = None,
     ) -> Host:
+        number = self._next()
+        space = self._network.space(f"h{number}")
+        wiring, link = self._wired(wanted, space, number)
+        disk = self._disk(number, wanted, files, units or {})
+        group = f"{self.id}/h{number}"
+        host = Host(wanted.name, group, space, wiring, disk, self._keeper.pid, link, binds or {})
+        self._known(host)
+        return host
+
+    def _next(self) -> int:
         number = len(self.hosts) + 1
         _spare_inotify(number)
-        name, space = f"h{number}", self._network.space(f"h{number}")
-        wiring, link = self._wired(wanted, space, number)
-        disk = lay(
-            self._keeper.pid,
-            self.folder / keeper.HOSTS / name,
-            image(wanted.more) if wanted.more else self._image,
-            wanted.disk_mb,
-        )
-        private, public = _key_pair()
-        furnish(disk, {**files, **_identity(wanted, private, public)})
-        enable(disk, units or {})
-        host = Host(wanted.name, f"{self.id}/{name}", space, wiring, disk, self._keeper.pid, link, binds or {})
+        return number
+
+    def _disk(self, number: int, wanted: _Wanted, files: Mapping[str, File], units: Mapping[str, str]) -> Path:
+        """A disk as the factory leaves it, with the keys and the identity of its own."""
+        place = self.folder / keeper.HOSTS / f"h{number}"
+        disk = lay(self._keeper.pid, place, image(wanted.recipe), wanted.disk_mb)
+        furnish(disk, {**files, **_identity(wanted, *_key_pair())})
+        enable(disk, units)
+        return disk
+
+    def _known(self, host: Host) -> None:
+        """Makes it one of the lab's and switches it on."""
         self.hosts.append(host)
         with self.known_hosts.open("a") as known, self.ssh_config.open("a") as config:
-            known.write(f"{host.name},{host.address} {public}")
+            known.write(f"{host.name},{host.address} {host.host_key}\n")
             config.write(f"Host {host.name}\n  HostName {host.address}\n  HostKeyAlias {host.name}\n")
         host.power_on()
-        return host
 
     def _wired(self, wanted: _Wanted, space: Space, number: int) -> tuple[Wiring, WeakLink | None]:
         if wanted.behind is not None:
@@ -219,7 +243,7 @@ class _Wanted:
     serial: str
     model: str = MODEL
     disk_mb: int = 512
-    more: str = ""
+    recipe: Recipe = DEVICE
 
 
 def _key_pair() -> tuple[str, str]:

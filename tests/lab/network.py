@@ -92,6 +92,12 @@ class Network:
         self._ip(self.noc, f"route replace {address}/32 dev {_BRIDGE} src {PUBLIC}")
         return Wiring(f"{address}/32", PUBLIC, self.noc, port, onlink=True), made
 
+    def plugged(self, number: int, address: str) -> Wiring:
+        """A cable into the centre's bridge, for a machine with an address of the overlay and a kernel of its own."""
+        port = f"p{number}"
+        self._ip(self.noc, f"tuntap add name {port} mode tap", f"link set {port} master {_BRIDGE}")
+        return Wiring(f"{address}/8", overlay.hub_address(OCTET), self.noc, port)
+
     def carried(self, space: Space, number: int, link: Link | None) -> tuple[Wiring, WeakLink | None]:
         """A radio to a carrier of its own, which NATs; ``link`` is the radio."""
         if not 0 < number <= _MOST_HOSTS:

@@ -68,6 +68,7 @@ loudspeakers:
     location: {lat: 13.2301, lon: 108.6102}
     sim: {number: "0849000001", iccid: "898400000000000001"}
     volume: {day: 75, early: 55, emergency: 95}  # the clinic is next door
+    sound: none
     in_service: 2024-01-01
     serial: SN-CHAY
     public_key: YYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYYA=
@@ -76,6 +77,7 @@ loudspeakers:
     hamlet: 24112-H02
     sim: {number: "0849000002", iccid: "898400000000000002"}
     in_service: 2024-01-01
+    sound: none
 modems:
 """
 MODEM: Final = """\
