@@ -183,6 +183,8 @@ class Rig:
         self.kit = Kit(lambda: self.clock.at - self.wrong)
         self.pinned = self.kit.policy_frame()
         self.boot = "boot-1"
+        self.ntp = False
+        """Whether the kernel says that NTP keeps the device's clock."""
         self.ears = Ears(self.clock)
         self.air = Air()
         self._journal: Journal | None = None
@@ -190,7 +192,7 @@ class Rig:
 
     def up(self) -> None:
         (self.folder / "held").mkdir(exist_ok=True)
-        self.time = DeviceTime(self.clock, self.folder / "clock.json", self.boot, lambda: False)
+        self.time = DeviceTime(self.clock, self.folder / "clock.json", self.boot, lambda: self.ntp)
         self._journal = Journal(self.folder / "journal", self.time.now())
         self.held = Held(DEVICE, self.kit.root.public, self.pinned, self.folder / "held", self._journal, self.time)
         self.shelf, self.line, self.ears = Shelf(self.folder / "content"), Line(), Ears(self.clock)
@@ -488,6 +490,59 @@ def test_a_hub_whose_clock_was_set_back_is_believed_after_ten_words(make: Make) 
         rig.run(EVENING + (minute + 1) * 60_000)
         rig.say(TIME, rig.kit.time())
     assert rig.time.error == 60_000
+
+
+@pytest.fixture
+def kept(make: Make) -> Rig:
+    """A device that has just started, whose clock NTP keeps and which the hub has told nothing yet."""
+    rig = make(EVENING, synchronised=False)
+    rig.ntp = True
+    rig.crash()
+    return rig
+
+
+def test_a_late_first_word_leaves_the_programme_of_a_clock_that_ntp_keeps(kept: Rig, sounds: list[Sound]) -> None:
+    schedule(kept, sounds[0], EVENING + 5_000)
+    kept.run(EVENING + 8_000)
+    kept.say(TIME, kept.kit.time(kept.clock.at - 2_500))
+    assert kept.time.synchronised
+    assert kept.agent.playing == "one"
+    kept.run(EVENING + 30_000)
+    assert told(kept) == [("one", 5_000, 8_000, Result.PLAYED, "")]
+
+
+@pytest.mark.parametrize("wrong", [3_600_000])
+def test_a_clock_that_ntp_keeps_is_disbelieved_after_ten_words_that_agree(kept: Rig, wrong: int) -> None:
+    kept.wrong = wrong
+    for _ in range(9):
+        kept.clock.at += MINUTE
+        kept.say(TIME, kept.kit.time())
+        assert (kept.time.error, kept.time.synchronised) == (None, True)
+    kept.clock.at += MINUTE
+    kept.say(TIME, kept.kit.time())
+    assert (kept.time.error, kept.time.synchronised) == (wrong, False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "heard"),
+    [
+        (2_500, [(2_000, Result.PARTIAL, "no clock"), (6_000, Result.PLAYED, "")]),
+        (-3_600_000, [(2_000, Result.PARTIAL, "no clock")]),
+    ],
+)
+def test_a_clock_that_is_lost_for_a_moment_ends_nothing_for_good(
+    make: Make, sounds: list[Sound], wrong: int, heard: list[tuple[int, Result, str]]
+) -> None:
+    rig = make()
+    rig.crash()  # still the boot in which the clock was good; to this process the hub has said nothing
+    schedule(rig, sounds[0], EVENING + 5_000)
+    rig.run(EVENING + 7_000)
+    rig.say(TIME, rig.kit.time(rig.clock.at - wrong))
+    assert rig.agent.playing == ""
+    rig.run(rig.clock.at + 10_000)
+    rig.say(TIME, rig.kit.time())
+    rig.run(EVENING + 60_000)
+    assert [(length, result, reason) for _, _, length, result, reason in told(rig)] == heard
 
 
 @pytest.mark.parametrize("synchronised", [True, False])
