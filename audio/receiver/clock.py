@@ -2,8 +2,10 @@
 
 Scheduled items wait until the device's clock is synchronised: the hub's signed time agrees within 2 s, or the kernel
 says so, or this is the same boot in which it once was. The floor (newest verified ``issued``, or a saved synchronised
-clock) is a time that has certainly passed: it never goes back. What is saved has a checksum: a floor spoiled by the
-flash could lie in the future, and nothing would play again.
+clock) is a time that has certainly passed: it never goes back. So what is signed by a clock that was wrong ahead would
+have everything taken for expired until that time has come: a clock that NTP keeps knows better, and such an ``issued``
+does not move its floor. What is saved has a checksum: a floor spoiled by the flash could lie in the future, and nothing
+would play again.
 """
 
 from __future__ import annotations
@@ -88,8 +90,9 @@ class DeviceTime:
         return self._agreed and self._clock.now() >= self._floor - TOLERANCE
 
     def issued(self, at: int) -> None:
-        """A verified document was issued at ``at``."""
-        self._floor = max(self._floor, at)
+        """A verified document was issued at ``at``. Where NTP keeps the clock, a signer ahead of it is wrong."""
+        if at <= self._clock.now() + TOLERANCE or not self._vouched():
+            self._floor = max(self._floor, at)
 
     def hub_says(self, at: int) -> None:
         """The hub's time came. On a busy line it comes late, which looks as if this clock were ahead."""
@@ -108,6 +111,10 @@ class DeviceTime:
             return error
         agree = len(self._ahead) == HEARD and (error > 0 or apart + max(self._ahead) < -TOLERANCE)
         return error if agree else None
+
+    def _vouched(self) -> bool:
+        """Whether the kernel vouches for the clock, and the hub's words have not outweighed it."""
+        return (self.error is None or abs(self.error) <= TOLERANCE) and self._ntp()
 
     def _ntp(self) -> bool:
         """Whether the kernel says that NTP keeps the clock; it is asked every ASK_KERNEL ms."""

@@ -511,7 +511,7 @@ def test_a_late_first_word_leaves_the_programme_of_a_clock_that_ntp_keeps(kept: 
     assert told(kept) == [("one", 5_000, 8_000, Result.PLAYED, "")]
 
 
-@pytest.mark.parametrize("wrong", [3_600_000])
+@pytest.mark.parametrize("wrong", [-3_600_000, 3_600_000])
 def test_a_clock_that_ntp_keeps_is_disbelieved_after_ten_words_that_agree(kept: Rig, wrong: int) -> None:
     kept.wrong = wrong
     for _ in range(9):
@@ -521,6 +521,45 @@ def test_a_clock_that_ntp_keeps_is_disbelieved_after_ten_words_that_agree(kept: 
     kept.clock.at += MINUTE
     kept.say(TIME, kept.kit.time())
     assert (kept.time.error, kept.time.synchronised) == (wrong, False)
+
+
+def test_a_hub_that_was_hours_ahead_for_a_minute_silences_no_clock_that_ntp_keeps(
+    kept: Rig, sounds: list[Sound]
+) -> None:
+    kept.wrong = -13 * 60 * MINUTE
+    kept.say(TIME, kept.kit.time())
+    schedule(kept, sounds[0], EVENING + 90_000)
+    kept.crash(MINUTE)
+    kept.wrong = 0
+    end = kept.clock.at + 5 * MINUTE
+    kept.say(TIME, kept.kit.time(exp=end))
+    kept.say(NOW, kept.kit.orders(alarm(kept, sounds[2]), exp=end))
+    assert kept.agent.playing == "e-storm"
+    kept.run(EVENING + 3 * MINUTE)
+    assert kept.time.now() == kept.clock.at
+    assert [(r.airing, r.result) for r in kept.receipts] == [("e-storm", Result.PLAYED), ("one", Result.PLAYED)]
+
+
+def test_without_ntp_what_the_hub_signs_is_a_time_that_has_passed(make: Make, sounds: list[Sound]) -> None:
+    rig = make(EVENING, synchronised=False)
+    rig.wrong = -3_600_000
+    rig.say(TIME, rig.kit.time())
+    rig.wrong = 0
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2]), exp=EVENING + 3_500_000))
+    assert rig.refused(Reason.EXPIRED) == 1
+    assert rig.time.floor == EVENING + 3_600_000
+
+
+def test_what_was_heard_is_not_heard_again_because_the_hub_was_ahead(kept: Rig, sounds: list[Sound]) -> None:
+    """Only the floor is spared: a frame that came once does nothing when it comes again."""
+    kept.wrong = -3_600_000
+    first = kept.kit.orders(stop(EVENING, EVENING + MINUTE))
+    kept.say(NOW, first)
+    kept.wrong = 0
+    kept.say(NOW, kept.kit.orders())
+    kept.say(NOW, first)
+    assert kept.refused(Reason.REPLAYED) == 1
+    assert kept.time.floor < EVENING + MINUTE
 
 
 @pytest.mark.parametrize(
