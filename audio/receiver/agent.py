@@ -125,6 +125,8 @@ class Agent:
         now = self._time.now()
         at = self._instant(now)
         self._live.tune(due(self._relevant(now), self._held.policy, now))
+        if self._clockless():
+            self._stage.close(Result.PARTIAL, "no clock", cut=True)
         self._stage.follow(now)
         if self._stage.on_air is None or now < self._stage.on_air.ends:
             decision = self._decide(at)
@@ -235,6 +237,15 @@ class Agent:
         near = (i for i in self._held.items if at - DAY < i.airing.start < at + DAY)
         return tuple(i for i in near if i.relay or not self._journal.doubtful(i.airing))
 
+    def _clockless(self) -> bool:
+        """Whether a scheduled item sounds by a clock that is not to be trusted any more: its time may be over, or not
+        have come. A clock that is good again within two minutes has the remainder heard.
+        """
+        if self._time.synchronised or self._stage.on_air is None or self._stage.done:
+            return False
+        play = self._stage.on_air.play
+        return any((i.airing.airing, i.airing.repeat) == (play.airing, play.repeat) for i in self._held.items)
+
     def _said(self, play: Play) -> tuple[Voice, ...]:
         return said(play.bulletin, self._held.policy, ordered=self._order(play) is not None)
 
@@ -269,7 +280,7 @@ class Agent:
             return "busy", False
         if any(o.kind is NowKind.STOP and o.start <= at < o.until for o in self._held.orders):
             return "stopped", False
-        return "withdrawn" if self._time.synchronised else "no clock", False
+        return "withdrawn", False
 
     def _round(self, play: Play, at: int) -> Round | Tone | Signal:
         """An order's sound is siren and message; a scheduled item's is the content alone, or a live session."""

@@ -2,8 +2,10 @@
 
 Scheduled items wait until the device's clock is synchronised: the hub's signed time agrees within 2 s, or the kernel
 says so, or this is the same boot in which it once was. The floor (newest verified ``issued``, or a saved synchronised
-clock) is a time that has certainly passed: it never goes back. What is saved has a checksum: a floor spoiled by the
-flash could lie in the future, and nothing would play again.
+clock) is a time that has certainly passed: it never goes back. So what is signed by a clock that was wrong ahead would
+have everything taken for expired until that time has come: a clock that NTP keeps knows better, and such an ``issued``
+does not move its floor. What is saved has a checksum: a floor spoiled by the flash could lie in the future, and nothing
+would play again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ TOLERANCE = 2_000
 """A clock further from the hub's (ms) starts nothing scheduled."""
 ASK_KERNEL = 10_000
 HEARD = 10
-"""The hub's words of so many minutes are compared: that which was under way for the shortest time is the truest."""
+"""The hub's words of so many minutes are compared: that which was under way for the shortest time is the truest. So
+many that agree are needed to disbelieve a clock that NTP keeps: one may be late, or the hub itself wrong for a minute.
+"""
 SAVE_EVERY = 600_000
 """The hub tells its time each minute; written is every tenth (ms): flash wears out."""
 STA_UNSYNC = 0x0040
@@ -59,13 +63,15 @@ class DeviceTime:
         self._boot = boot
         self._kernel = kernel
         self._asked = 0
+        self._kept = False
         self._ahead: deque[int] = deque(maxlen=HEARD)
         saved = _saved(path)
         self._floor = saved[0]
         self._agreed = bool(boot) and saved[1] == boot
         self._saved = saved
         self.error: int | None = None
-        """The clock minus the hub's (ms) when the hub last told its time; None before."""
+        """The clock minus the hub's (ms) when the hub last told its time; None before, and while the hub's words have
+        not outweighed the kernel's."""
 
     @property
     def floor(self) -> int:
@@ -80,25 +86,42 @@ class DeviceTime:
     def synchronised(self) -> bool:
         if self.error is not None:
             return abs(self.error) <= TOLERANCE
-        now = self._clock.now()
-        if not self._agreed and abs(now - self._asked) >= ASK_KERNEL:
-            self._asked = now
-            self._agreed = self._kernel()
-        return self._agreed and now >= self._floor - TOLERANCE
+        self._agreed = self._agreed or self._ntp()
+        return self._agreed and self._clock.now() >= self._floor - TOLERANCE
 
     def issued(self, at: int) -> None:
-        """A verified document was issued at ``at``."""
-        self._floor = max(self._floor, at)
+        """A verified document was issued at ``at``. Where NTP keeps the clock, a signer ahead of it is wrong."""
+        if at <= self._clock.now() + TOLERANCE or not self._vouched():
+            self._floor = max(self._floor, at)
 
     def hub_says(self, at: int) -> None:
         """The hub's time came. On a busy line it comes late, which looks as if this clock were ahead."""
         mine = self._clock.monotonic()
         self._ahead.append(mine - at)
-        self.error = self._clock.now() - mine + min(self._ahead)
+        self.error = self._compared(self._clock.now() - mine)
         self.issued(at)
         floor, boot = self._state()
         if boot != self._saved[1] or floor >= self._saved[0] + SAVE_EVERY:
             self.save()
+
+    def _compared(self, apart: int) -> int | None:
+        """The clock's error by the words heard, the clock being ``apart`` ms ahead of the monotonic one."""
+        error = apart + min(self._ahead)
+        if abs(error) <= TOLERANCE or not self._ntp():
+            return error
+        agree = len(self._ahead) == HEARD and (error > 0 or apart + max(self._ahead) < -TOLERANCE)
+        return error if agree else None
+
+    def _vouched(self) -> bool:
+        """Whether the kernel vouches for the clock, and the hub's words have not outweighed it."""
+        return (self.error is None or abs(self.error) <= TOLERANCE) and self._ntp()
+
+    def _ntp(self) -> bool:
+        """Whether the kernel says that NTP keeps the clock; it is asked every ASK_KERNEL ms."""
+        now = self._clock.now()
+        if abs(now - self._asked) >= ASK_KERNEL:
+            self._asked, self._kept = now, self._kernel()
+        return self._kept
 
     def save(self) -> None:
         """A clock that is not synchronised is not saved: it could lie in the future, and the floor never goes back."""

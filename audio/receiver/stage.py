@@ -114,6 +114,11 @@ class Stage:
         return lambda began, ends: ready.source
 
     @property
+    def done(self) -> bool:
+        """Whether all of what is on the air has sounded."""
+        return self.on_air is not None and self._player.done
+
+    @property
     def level(self) -> float | None:
         """Mean level of what sounds, dB below full scale; None in silence."""
         heard = self._player.heard
@@ -123,7 +128,7 @@ class Stage:
         """Closes what has come to its end, or records how far it has got."""
         if self.on_air is None:
             return
-        if self._player.done:
+        if self.done:
             heard = self._player.heard
             self.failure = heard.failure
             lost = NO_SIGNAL if self.on_air.short(heard.samples) else ""

@@ -183,6 +183,8 @@ class Rig:
         self.kit = Kit(lambda: self.clock.at - self.wrong)
         self.pinned = self.kit.policy_frame()
         self.boot = "boot-1"
+        self.ntp = False
+        """Whether the kernel says that NTP keeps the device's clock."""
         self.ears = Ears(self.clock)
         self.air = Air()
         self._journal: Journal | None = None
@@ -190,7 +192,7 @@ class Rig:
 
     def up(self) -> None:
         (self.folder / "held").mkdir(exist_ok=True)
-        self.time = DeviceTime(self.clock, self.folder / "clock.json", self.boot, lambda: False)
+        self.time = DeviceTime(self.clock, self.folder / "clock.json", self.boot, lambda: self.ntp)
         self._journal = Journal(self.folder / "journal", self.time.now())
         self.held = Held(DEVICE, self.kit.root.public, self.pinned, self.folder / "held", self._journal, self.time)
         self.shelf, self.line, self.ears = Shelf(self.folder / "content"), Line(), Ears(self.clock)
@@ -488,6 +490,98 @@ def test_a_hub_whose_clock_was_set_back_is_believed_after_ten_words(make: Make) 
         rig.run(EVENING + (minute + 1) * 60_000)
         rig.say(TIME, rig.kit.time())
     assert rig.time.error == 60_000
+
+
+@pytest.fixture
+def kept(make: Make) -> Rig:
+    """A device that has just started, whose clock NTP keeps and which the hub has told nothing yet."""
+    rig = make(EVENING, synchronised=False)
+    rig.ntp = True
+    rig.crash()
+    return rig
+
+
+def test_a_late_first_word_leaves_the_programme_of_a_clock_that_ntp_keeps(kept: Rig, sounds: list[Sound]) -> None:
+    schedule(kept, sounds[0], EVENING + 5_000)
+    kept.run(EVENING + 8_000)
+    kept.say(TIME, kept.kit.time(kept.clock.at - 2_500))
+    assert kept.time.synchronised
+    assert kept.agent.playing == "one"
+    kept.run(EVENING + 30_000)
+    assert told(kept) == [("one", 5_000, 8_000, Result.PLAYED, "")]
+
+
+@pytest.mark.parametrize("wrong", [-3_600_000, 3_600_000])
+def test_a_clock_that_ntp_keeps_is_disbelieved_after_ten_words_that_agree(kept: Rig, wrong: int) -> None:
+    kept.wrong = wrong
+    for _ in range(9):
+        kept.clock.at += MINUTE
+        kept.say(TIME, kept.kit.time())
+        assert (kept.time.error, kept.time.synchronised) == (None, True)
+    kept.clock.at += MINUTE
+    kept.say(TIME, kept.kit.time())
+    assert (kept.time.error, kept.time.synchronised) == (wrong, False)
+
+
+def test_a_hub_that_was_hours_ahead_for_a_minute_silences_no_clock_that_ntp_keeps(
+    kept: Rig, sounds: list[Sound]
+) -> None:
+    kept.wrong = -13 * 60 * MINUTE
+    kept.say(TIME, kept.kit.time())
+    schedule(kept, sounds[0], EVENING + 90_000)
+    kept.crash(MINUTE)
+    kept.wrong = 0
+    end = kept.clock.at + 5 * MINUTE
+    kept.say(TIME, kept.kit.time(exp=end))
+    kept.say(NOW, kept.kit.orders(alarm(kept, sounds[2]), exp=end))
+    assert kept.agent.playing == "e-storm"
+    kept.run(EVENING + 3 * MINUTE)
+    assert kept.time.now() == kept.clock.at
+    assert [(r.airing, r.result) for r in kept.receipts] == [("e-storm", Result.PLAYED), ("one", Result.PLAYED)]
+
+
+def test_without_ntp_what_the_hub_signs_is_a_time_that_has_passed(make: Make, sounds: list[Sound]) -> None:
+    rig = make(EVENING, synchronised=False)
+    rig.wrong = -3_600_000
+    rig.say(TIME, rig.kit.time())
+    rig.wrong = 0
+    rig.say(NOW, rig.kit.orders(alarm(rig, sounds[2]), exp=EVENING + 3_500_000))
+    assert rig.refused(Reason.EXPIRED) == 1
+    assert rig.time.floor == EVENING + 3_600_000
+
+
+def test_what_was_heard_is_not_heard_again_because_the_hub_was_ahead(kept: Rig, sounds: list[Sound]) -> None:
+    """Only the floor is spared: a frame that came once does nothing when it comes again."""
+    kept.wrong = -3_600_000
+    first = kept.kit.orders(stop(EVENING, EVENING + MINUTE))
+    kept.say(NOW, first)
+    kept.wrong = 0
+    kept.say(NOW, kept.kit.orders())
+    kept.say(NOW, first)
+    assert kept.refused(Reason.REPLAYED) == 1
+    assert kept.time.floor < EVENING + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "heard"),
+    [
+        (2_500, [(2_000, Result.PARTIAL, "no clock"), (6_000, Result.PLAYED, "")]),
+        (-3_600_000, [(2_000, Result.PARTIAL, "no clock")]),
+    ],
+)
+def test_a_clock_that_is_lost_for_a_moment_ends_nothing_for_good(
+    make: Make, sounds: list[Sound], wrong: int, heard: list[tuple[int, Result, str]]
+) -> None:
+    rig = make()
+    rig.crash()  # still the boot in which the clock was good; to this process the hub has said nothing
+    schedule(rig, sounds[0], EVENING + 5_000)
+    rig.run(EVENING + 7_000)
+    rig.say(TIME, rig.kit.time(rig.clock.at - wrong))
+    assert rig.agent.playing == ""
+    rig.run(rig.clock.at + 10_000)
+    rig.say(TIME, rig.kit.time())
+    rig.run(EVENING + 60_000)
+    assert [(length, result, reason) for _, _, length, result, reason in told(rig)] == heard
 
 
 @pytest.mark.parametrize("synchronised", [True, False])
