@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger
@@ -156,15 +157,35 @@ def _standing(row: NowEntryRow) -> Standing:
     return Standing(row.target, row.issuer, to_milliseconds(row.until), bulletin, reason)
 
 
+def closed(session: Session, scene: Scene, row: BulletinRow) -> frozenset[str]:
+    """The communes in which named stops have cancelled what was to come of the bulletin: no edit brings it back there.
+
+    A stop cancels whatever has not begun, so a start still open was placed for those who go on hearing it.
+    """
+    halted = session.scalars(
+        select(NowEntryRow.target).where(NowEntryRow.bulletin == row.id, NowEntryRow.kind == NowKind.STOP).distinct()
+    ).all()
+    if not halted:
+        return frozenset()
+    airings = ledger.airings(session, row.id)
+    cancelled = {a.unit for a in airings if a.cancelled}
+    open_ = {a.unit for a in airings if not a.cancelled and a.start > scene.now}
+    stopped = frozenset[str]().union(*(_heard_by(scene, place_audience(place)) for place in halted))
+    return frozenset(cancelled - open_ - _left(scene, row, stopped))
+
+
+def _left(scene: Scene, row: BulletinRow, stopped: frozenset[str]) -> set[str]:
+    """The communes in which somebody is addressed who is not stopped."""
+    devices = addressed(scene.network, scene.on, ledger.body_of(row).audience)
+    return {str(scene.network.unit_of(d, scene.on)) for d in devices if d.id not in stopped}
+
+
 def _stopped_rest(session: Session, scene: Scene, row: BulletinRow, halt: Halt) -> Changed:
     """What a stop of a named bulletin cancels: its starts where all who would hear it are stopped; all of it where
     nobody is left.
     """
-    audience = ledger.body_of(row).audience
-    stopped = {d.id for d in addressed(scene.network, scene.on, halt.audience)}
-    left = [d for d in addressed(scene.network, scene.on, audience) if d.id not in stopped]
+    left = _left(scene, row, _heard_by(scene, halt.audience))
     if not left and row.state in (State.APPROVED, State.SCHEDULED, State.AIRING):
         return cancel(session, scene, row, halt.reason)
-    open_units = {scene.network.unit_of(d, scene.on) for d in left}
-    units = {a.unit for a in ledger.airings(session, row.id)} - {str(u) for u in open_units}
+    units = {a.unit for a in ledger.airings(session, row.id)} - left
     return Changed(units=ledger.cancel_airings(session, row.id, units, scene.now))
