@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from audio import hours, ledger, placing
+from audio import hours, ledger, placing, stops
 from audio.bulletin import Draft, State, checks, is_spoken, order_kind, unit_name
 from audio.desk import Changed, Done, Refusals, Scene
 from audio.documents import Bulletin, BulletinClass
@@ -136,7 +136,7 @@ def _adjusted(
     row.search = ledger.words(who.person, row.title, ledger.body_of(row))
     units: tuple[str, ...] = ()
     if set(wanted.changed) != {"title"}:
-        moved = placing.anew(session, Grids(scene.network), row, scene.now)
+        moved = placing.anew(session, Grids(scene.network), row, scene.now, stops.closed(session, scene, row))
         lost = [unit for unit, one in moved.items() if not one.placed and not one.begun]
         if moved and len(lost) == len(moved):
             session.expire(row)

@@ -7,7 +7,7 @@ A higher tier's normal bulletin is offered: it airs where the commune picks it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -73,10 +73,14 @@ class Moved:
     placed: tuple[Placement, ...]
 
 
-def anew(session: Session, grids: Grids, row: BulletinRow, now: datetime) -> Mapping[UnitId, Moved]:
-    """Room for what has not begun of the bulletin, as the row wants it now; nothing is changed."""
+def anew(
+    session: Session, grids: Grids, row: BulletinRow, now: datetime, closed: Collection[str]
+) -> Mapping[UnitId, Moved]:
+    """Room for what has not begun of the bulletin, as the row wants it now; nothing is changed. ``closed``: the
+    communes that have stopped it, and get none.
+    """
     by_unit: dict[UnitId, list[AiringRow]] = {}
-    for airing in ledger.airings(session, row.id):
+    for airing in (a for a in ledger.airings(session, row.id) if a.unit not in closed):
         by_unit.setdefault(UnitId(airing.unit), []).append(airing)
     movable = {unit: _coming(airings, now) for unit, airings in by_unit.items()}
     begun = {unit: sum(not a.cancelled for a in found) - len(movable[unit]) for unit, found in by_unit.items()}

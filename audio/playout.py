@@ -17,11 +17,11 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from audio import asrun, commune, desk, hours, ledger, listing, muting, relays, retention
+from audio import asrun, commune, desk, hours, ledger, listing, muting, relays, retention, stops
 from audio.broker import TOPICS, Broker
 from audio.bulletin import Draft, audience_of, checks, compose
 from audio.commune import Ordered
-from audio.desk import Approved, Done, Halt, Lift, Refusals, Resumed, Scene, Stopped
+from audio.desk import Approved, Done, Refusals, Scene, Stopped
 from audio.documents import Audience, DeviceState, TrialKind
 from audio.editing import Edited, Edits
 from audio.editor import Editor
@@ -39,6 +39,7 @@ from audio.receipts import Report
 from audio.refusals import refuse
 from audio.relays import Relays
 from audio.sounds import sound_of
+from audio.stops import Halt, Lift, Resumed
 from audio.trials import Trials, Tried
 from inventory.lines import Relay
 from inventory.model import TIMEZONE, Network, Person
@@ -251,7 +252,7 @@ class Playout:
         if isinstance(audience, tuple):
             return audience
         halt = Halt(audience, bulletin_id or "", hold_until, reason)
-        return await self._decide(lambda s: desk.stop(s, scene, who, halt))
+        return await self._decide(lambda s: stops.stop(s, scene, who, halt))
 
     async def resume(
         self, person: Person, selection: str, bulletin_id: str | None, reason: str, *, uid: int = NOBODY
@@ -262,7 +263,7 @@ class Playout:
         if isinstance(audience, tuple):
             return audience
         lift = Lift(audience, bulletin_id or "", reason)
-        return await self._decide(lambda s: desk.resume(s, scene, who, lift))
+        return await self._decide(lambda s: stops.resume(s, scene, who, lift))
 
     async def mute(self, person: Person, order: Silencing, *, uid: int = NOBODY) -> Stopped | Refusals:
         """Silence one device for everything at once; the caller has checked that this person may."""

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from audio.documents import Bulletin, BulletinClass, decode
 from audio.history import History, changes
-from audio.playout import Approved, Edited, Edits, Find, Paper
+from audio.playout import Approved, Edited, Edits, Find, Paper, Stopped
 from inventory.diagnostics import Diagnostic
 from inventory.model import TIMEZONE
 from nms import journal
@@ -136,6 +136,30 @@ async def test_title_and_time_need_no_approval(running: Hub) -> None:
     assert await starts(running, first) == [FIVE]
     later = await edit(running, first, Edits(valid_until=FIVE + timedelta(days=30)))
     assert later.waiting, "longer than the leader has signed for"
+
+
+async def by_commune(running: Hub, bulletin: str) -> list[str]:
+    query = select(AiringRow.unit).where(AiringRow.bulletin == bulletin, ~AiringRow.cancelled)
+    return sorted(await running.store.read(lambda s: s.scalars(query).all()))
+
+
+async def test_what_a_commune_has_stopped_no_edit_brings_back_there(running: Hub) -> None:
+    wide = emergency(cls=BulletinClass.PRIORITY, repeats=3, every=DAY)
+    first, _ = await running.push(wide)
+    stop = running.playout.stop
+    assert isinstance(await stop(DUNG, f"commune={WARD}", first, EVENING + timedelta(minutes=1), "thi"), Stopped)
+    assert await by_commune(running, first) == [OTHER] * 3
+    running.clock.skip(minutes=2)
+    await edit(running, first, Edits(repeats=4), AN)
+    assert await by_commune(running, first) == [OTHER] * 4, "also when the stop itself is over"
+
+
+async def test_a_part_of_a_commune_that_is_stopped_keeps_no_edit_from_the_rest(running: Hub) -> None:
+    first, _ = await running.push(emergency(cls=BulletinClass.PRIORITY, repeats=2, every=DAY))
+    assert isinstance(await running.playout.stop(DUNG, "device=23557-L01", first, None, "thi"), Stopped)
+    await edit(running, first, Edits(repeats=1), AN)
+    await edit(running, first, Edits(repeats=2), AN)
+    assert await by_commune(running, first) == [WARD] * 2 + [OTHER] * 2, "what an edit took away, an edit brings back"
 
 
 async def test_a_time_for_which_there_is_no_room_changes_nothing(running: Hub) -> None:

@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from audio.broker import Mosquitto
-from audio.desk import Standing
 from audio.documents import EVERYTHING, NowKind
 from audio.envelope import Opened, parse
 from audio.muting import Mended, Silencing
 from audio.playout import Resumed, Stopped
 from audio.receipts import Heard, Report
+from audio.stops import Standing
 from nms import journal
 from nms.alarm_store import Repair, open_repair, repairs
 from nms.journal import EventKind
