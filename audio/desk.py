@@ -107,8 +107,9 @@ def approve(
 ) -> Done[Approved] | Refusals:
     """Keep the signed frame and give the bulletin its starts, or put its order in force.
 
-    ``here``: whether a content is in the sound library; an order without its sound is refused. ``reason``: why an emergency goes out without a second person (break-glass). On ``paper`` the leader has signed
-    elsewhere, and ``who`` records that. What has not begun of the version before leaves the programmes.
+    ``here``: whether a content is in the sound library; an order without its sound is refused. ``reason``: why an
+    emergency goes out without a second person (break-glass). On ``paper`` the leader has signed elsewhere, and ``who``
+    records that. What has not begun of the version before leaves the programmes.
     """
     row = session.get(BulletinRow, bulletin_id)
     if row is None:

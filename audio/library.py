@@ -142,8 +142,8 @@ class Library:
             shutil.rmtree(folder, ignore_errors=True)
 
     def aged(self, before: float) -> frozenset[str]:
-        """The contents whose file was last imported or renewed before that time (Unix seconds), without those that another
-        content is linked to. Raises OSError.
+        """The contents whose file was last imported or renewed before that time (Unix seconds), without those that
+        another content is linked to. Raises OSError.
         """
         links = {link: _target(link) for link in self._folder.glob(f"??/*{LINK}")}
         for link in links:
@@ -154,8 +154,8 @@ class Library:
         return frozenset(path.name for path in files if path.stat().st_mtime < before) - linked
 
     def remove(self, contents: Collection[str], before: float) -> int:
-        """Remove these contents with their MP3s, but none that was imported again or renewed since ``before`` (Unix seconds); how
-        many went. Raises OSError. Cut off at any point, ``aged`` finds the rest.
+        """Remove these contents with their MP3s, but none that was imported again or renewed since ``before`` (Unix
+        seconds); how many went. Raises OSError. Cut off at any point, ``aged`` finds the rest.
         """
         links = Counter(_target(link) for link in self._folder.glob(f"??/*{LINK}"))
         gone = 0

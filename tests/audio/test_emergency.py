@@ -146,9 +146,7 @@ async def test_recorded_words_are_heard_however_long_the_hub_has_run(
     assert {content for content, _ in document.sounds} == {voice.content for voice in voices}
 
 
-async def test_an_alarm_without_its_sound_is_not_approved(
-    running: Hub, desk: Emergencies, library: SpokenOnce
-) -> None:
+async def test_an_alarm_without_its_sound_is_not_approved(running: Hub, desk: Emergencies, library: SpokenOnce) -> None:
     made = await desk.call(DUNG, replace(call(), script="recorded"), uid=1)
     assert isinstance(made, Made), made
     path = library.path(made.content.sha)
