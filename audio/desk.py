@@ -6,7 +6,7 @@ commit, or with the diagnostics that forbid it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
@@ -142,11 +142,14 @@ def approve(
     signed: bytes,
     reason: str = "",
     paper: Paper | None = None,
+    *,
+    here: Callable[[str], bool],
 ) -> Done[Approved] | Refusals:
     """Keep the signed frame and give the bulletin its starts, or put its order in force.
 
-    ``reason``: why an emergency goes out without a second person (break-glass). On ``paper`` the leader has signed
-    elsewhere, and ``who`` records that. What has not begun of the version before leaves the programmes.
+    ``here``: whether a content is in the sound library; an order without its sound is refused. ``reason``: why an
+    emergency goes out without a second person (break-glass). On ``paper`` the leader has signed elsewhere, and ``who``
+    records that. What has not begun of the version before leaves the programmes.
     """
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
@@ -157,6 +160,7 @@ def approve(
     else:
         refused = may_record(scene.network, who.person, row) or paper.problems(scene.now)
     refused = refused or check_signature(scene.network, scene.on, row.body, signed, scene.milliseconds)
+    refused = refused or _soundless(bulletin, here)
     if refused:
         return refused
     row.signed = signed
@@ -166,6 +170,13 @@ def approve(
     retired = placing.retire(session, scene.now, row) if row.replaces else ()
     done = _placed(session, scene, row, bulletin)
     return replace(done, changed=replace(done.changed, units=tuple(sorted({*done.changed.units, *retired}))))
+
+
+def _soundless(bulletin: Bulletin, here: Callable[[str], bool]) -> Refusals:
+    """An order that nobody could hear. Further languages that are missing keep it from nobody: devices say the rest."""
+    if order_kind(bulletin) is None or here(bulletin.content):
+        return ()
+    return (refuse("BUL070", title=bulletin.title),)
 
 
 def _placed(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:

@@ -1,7 +1,7 @@
 """Emergencies, drills and what follows them, as bulletins: words filled in and spoken, recordings of every language.
 
-Recordings in the inventory's folder are brought into the library before they are needed: nobody waits for an encoder at
-night.
+Recordings in the inventory's folder are brought into the library before they are needed and kept there as long as a
+script names them: nobody waits for an encoder at night.
 """
 
 from __future__ import annotations
@@ -245,12 +245,13 @@ class Emergencies:
         except OSError:
             return await self._library.import_audio(path, bitrate=CARRIED)
         known = (file, stat.st_mtime_ns, stat.st_size)
-        if known not in self._imported:
-            content = await lean(lambda bitrate: self._library.import_audio(path, bitrate=bitrate))
-            if isinstance(content, tuple):
-                return content
+        before = self._imported.get(known)
+        if before is not None and await asyncio.to_thread(self._library.renew, before.sha):
+            return before
+        content = await lean(lambda bitrate: self._library.import_audio(path, bitrate=bitrate))
+        if not isinstance(content, tuple):
             self._imported[known] = content
-        return self._imported[known]
+        return content
 
     async def _keep(
         self, who: Actor, now: datetime, draft: Draft, bulletin: Bulletin, sounds: list[tuple[str, Content]]

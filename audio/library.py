@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -121,6 +122,15 @@ class Library:
             raise FileNotFoundError(sha)
         return path.read_bytes()
 
+    def renew(self, sha: str) -> bool:
+        """Whether that content is here; from now on it counts as imported just now."""
+        with self._changing:
+            path = self.path(sha)
+            if path is not None:
+                with suppress(OSError):  # a disk that takes no more writes has the sound all the same
+                    os.utime(path)
+        return path is not None
+
     def mp3(self, sha: str) -> str | None:
         """The name of the same sound as MP3; None where it was not made."""
         target = _target(self._link(sha))
@@ -132,8 +142,8 @@ class Library:
             shutil.rmtree(folder, ignore_errors=True)
 
     def aged(self, before: float) -> frozenset[str]:
-        """The contents whose file was last imported before that time (Unix seconds), without those that another
-        content is linked to. Raises OSError.
+        """The contents whose file was last imported or renewed before that time (Unix seconds), without those that
+        another content is linked to. Raises OSError.
         """
         links = {link: _target(link) for link in self._folder.glob(f"??/*{LINK}")}
         for link in links:
@@ -144,8 +154,8 @@ class Library:
         return frozenset(path.name for path in files if path.stat().st_mtime < before) - linked
 
     def remove(self, contents: Collection[str], before: float) -> int:
-        """Remove these contents with their MP3s, but none that was imported again since ``before`` (Unix seconds); how
-        many went. Raises OSError. Cut off at any point, ``aged`` finds the rest.
+        """Remove these contents with their MP3s, but none that was imported again or renewed since ``before`` (Unix
+        seconds); how many went. Raises OSError. Cut off at any point, ``aged`` finds the rest.
         """
         links = Counter(_target(link) for link in self._folder.glob(f"??/*{LINK}"))
         gone = 0

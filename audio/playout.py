@@ -198,7 +198,9 @@ class Playout:
         On ``paper`` the approver has signed elsewhere: ``person`` records it, and signs for the devices.
         """
         scene, who = self._scene(), Actor(person, uid)
-        return await self._decide(lambda s: desk.approve(s, scene, who, bulletin_id, signed, reason, paper))
+        return await self._decide(
+            lambda s: desk.approve(s, scene, who, bulletin_id, signed, reason, paper, here=self._here)
+        )
 
     async def edit(self, person: Person, bulletin_id: str, edits: Edits, *, uid: int = NOBODY) -> Edited | Refusals:
         """Change what needs no approval at once; anything else becomes the next version, for its approver."""
@@ -331,6 +333,9 @@ class Playout:
     async def ask(self, devices: Collection[str]) -> None:
         """Have these devices speak now."""
         await self._publisher.ask(devices)
+
+    def _here(self, content: str) -> bool:
+        return self._library.path(content) is not None
 
     def _scene(self) -> Scene:
         network, now = self._network(), self._clock()

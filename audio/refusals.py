@@ -84,6 +84,10 @@ CODES: Mapping[str, tuple[str, str]] = {
         "look whether this one is another; it is not refused",
     ),
     "BUL069": ("there are no words to be said", "give them with --text, or put them into the script"),
+    "BUL070": (
+        "the sound of '{title}' is not in the sound library: nobody would hear it",
+        "withdraw it and make it again: its sound is then brought in again",
+    ),
     "BUL080": (
         "among priority bulletins the commune decides the order: {person} does not belong to {unit}",
         "an editor, operator or approver of {unit} decides",

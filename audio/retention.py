@@ -1,8 +1,9 @@
 """What nobody schedules any more leaves the sound library, with its row in the store.
 
 A sound stays while a bulletin that names it is open, may still start, is in force or was within the time that is kept,
-and while receipts of the last days speak of it. The store forgets it before its file goes: cut off at any point, the
-next run finds the rest, and a sound that is imported again meanwhile stays.
+and while receipts of the last days speak of it. What scripts name does not age: ``audio.emergency`` renews it. The
+store forgets a sound before its file goes: cut off at any point, the next run finds the rest, and a sound that is
+imported again or renewed meanwhile stays.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ def unneeded(session: Session, contents: Iterable[str], now: datetime, keep: tim
 
 
 def _named(session: Session, which: ColumnElement[bool]) -> frozenset[str]:
-    """The contents of these bulletins."""
+    """The contents of these bulletins, in all their languages."""
     bodies = session.scalars(select(BulletinRow.body).where(which))
-    return frozenset(decode(Bulletin, body).content for body in bodies)
+    return frozenset(voice.content for body in bodies for voice in decode(Bulletin, body).voices)
 
 
 def _forget(session: Session, contents: Iterable[str], now: datetime, keep: timedelta) -> tuple[str, ...]:

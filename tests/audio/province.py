@@ -166,7 +166,7 @@ class Clock:
 
 
 class SpokenOnce(Library):
-    """The real library; a text that it has spoken before is not spoken again."""
+    """The real library; a text that it has spoken before, and still has, is not spoken again."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -175,7 +175,8 @@ class SpokenOnce(Library):
     async def speak(
         self, text: str, *, bitrate: int, chimed: bool = False, progress: Progress = untold
     ) -> Content | tuple[Diagnostic, ...]:
-        if (text, chimed) not in self._spoken:
+        known = self._spoken.get((text, chimed))
+        if known is None or self.path(known.sha) is None:
             content = await super().speak(text, bitrate=bitrate, chimed=chimed, progress=progress)
             if isinstance(content, tuple):
                 return content

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import wave
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from audio import retention
 from audio.documents import Bulletin, BulletinClass, NowKind, decode
 from audio.emergency import Call, Emergencies, Made, Prepared, without_second_person
 from audio.playout import Approved, Edits, Paper
@@ -42,12 +44,13 @@ VALUES = {"place": "ngầm tràn", "hour": "5 giờ"}
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inventory")
-    with wave.open(str(folder / "lu-jra.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        samples = (round(9_000 * math.sin(n * n / 400_000)) for n in range(32_000))
-        file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+    for name, pace in (("lu-jra.wav", 400_000), ("lu-vi.wav", 300_000)):
+        with wave.open(str(folder / name), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16_000)
+            samples = (round(9_000 * math.sin(n * n / pace)) for n in range(32_000))
+            file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
     return folder
 
 
@@ -56,7 +59,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     made = Keys.make(tmp_path_factory.mktemp("trust") / "keys")
     alarm = Wording(FLOOD.alarm.text, {"jra": "lu-jra.wav"})
     flood, gone = replace(FLOOD, alarm=alarm), replace(FLOOD, alarm=Wording(FLOOD.alarm.text, {"jra": "gone.wav"}))
-    scripts = {s.id: s for s in (flood, DRILL, replace(gone, id="gone"))}  # type: ignore[arg-type] # a plain id
+    recorded = replace(FLOOD, alarm=Wording(FLOOD.alarm.text, {"vi": "lu-vi.wav", "jra": "lu-jra.wav"}))
+    named = replace(gone, id="gone"), replace(recorded, id="recorded")  # type: ignore[arg-type] # plain ids
+    scripts = {s.id: s for s in (flood, DRILL, *named)}
     return replace(made, network=replace(made.network, scripts=scripts))
 
 
@@ -110,6 +115,48 @@ async def test_one_person_sends_a_filled_script_to_a_commune(running: Hub, desk:
 async def test_a_recording_that_is_gone_keeps_the_alarm_from_nobody(running: Hub, desk: Emergencies) -> None:
     alarm = await sent(running, desk, DUNG, replace(call(), script="gone"))
     assert (await body(running, alarm)).also == ()
+
+
+def _pass(library: SpokenOnce, days: int) -> None:
+    """So much time for every file of the library."""
+    for path in library._folder.glob("??/*"):
+        then = path.stat().st_mtime - days * 86_400
+        os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["kept", "brought in again"])
+async def test_recorded_words_are_heard_however_long_the_hub_has_run(
+    running: Hub, desk: Emergencies, library: SpokenOnce, looked: bool
+) -> None:
+    await desk._warm()
+    recorded = await desk._recorded("lu-vi.wav")
+    assert not isinstance(recorded, tuple)
+    _pass(library, 31)
+    if looked:
+        await desk._warm()
+    await retention.tidy(running.store, library, running.clock())
+    assert (library.path(recorded.sha) is not None) is looked
+    alarm = await sent(running, desk, DUNG, replace(call(), script="recorded"))
+    voices = (await body(running, alarm)).voices
+    assert len(voices) == 2
+    ear = await running.ear("23557-L01")
+    await eventually(lambda: ear.read(NOW_WARD) is not None)
+    document = ear.read(NOW_WARD)
+    assert document is not None
+    assert {content for content, _ in document.sounds} == {voice.content for voice in voices}
+
+
+async def test_an_alarm_without_its_sound_is_not_approved(running: Hub, desk: Emergencies, library: SpokenOnce) -> None:
+    made = await desk.call(DUNG, replace(call(), script="recorded"), uid=1)
+    assert isinstance(made, Made), made
+    path = library.path(made.content.sha)
+    assert path is not None
+    path.unlink()
+    signed = await running.sign(made.bulletin, WARD)
+    assert codes(await running.playout.approve(DUNG, made.bulletin, signed)) == ["BUL070"]
+    assert await running.state(made.bulletin) == "submitted"
+    await desk._warm()
+    assert isinstance(await running.playout.approve(DUNG, made.bulletin, signed), Approved)
 
 
 @pytest.mark.parametrize(

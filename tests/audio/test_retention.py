@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from audio import retention
 from audio.bulletin import State, compose
-from audio.documents import Bulletin, ContentKind, NowKind, Result, encode
+from audio.documents import Bulletin, ContentKind, NowKind, Result, Voice, encode
 from audio.library import Library
 from nms.store import AiringRow, BulletinRow, ContentRow, NowEntryRow, ReceiptRow, Store
 from tests.audio.province import EVENING, ON, draft, network
@@ -57,7 +57,9 @@ def file(library: Library, name: str, age: timedelta = timedelta(days=90)) -> st
     return sha
 
 
-def bulletin(session: Session, sha: str, state: State, until: datetime = LONG_AGO + DAY) -> str:
+def bulletin(
+    session: Session, sha: str, state: State, until: datetime = LONG_AGO + DAY, also: tuple[Voice, ...] = ()
+) -> str:
     """A bulletin of 90 days ago."""
     made = compose(network(), ON, draft(), Sound(sha, kind=ContentKind.RECORDING), EVENING)
     assert isinstance(made, Bulletin)
@@ -71,7 +73,7 @@ def bulletin(session: Session, sha: str, state: State, until: datetime = LONG_AG
         title=made.title,
         author="chi",
         created=LONG_AGO,
-        body=encode(replace(made, content=sha)),
+        body=encode(replace(made, content=sha, also=also)),
         audience="",
         valid_from=LONG_AGO,
         valid_until=until,
@@ -158,6 +160,20 @@ async def test_what_receipts_of_a_week_speak_of_stays(store: Store, library: Lib
     await store.write(work)
     assert await retention.tidy(store, library, EVENING) == 0
     assert await retention.tidy(store, library, EVENING + 2 * DAY) == 1
+
+
+async def test_what_further_languages_say_stays_as_long_as_the_main_one(store: Store, library: Library) -> None:
+    main, further = file(library, "main"), file(library, "further")
+    await store.write(lambda s: bulletin(s, main, State.AIRING, also=(Voice("jra", further, 1),)))
+    assert await retention.tidy(store, library, EVENING) == 0
+    assert (library.path(main) is None, library.path(further) is None) == (False, False)
+
+
+async def test_what_is_renewed_stays_and_what_is_gone_is_not_renewed(store: Store, library: Library) -> None:
+    wanted, other = file(library, "wanted"), file(library, "other")
+    assert library.renew(wanted)
+    assert await retention.tidy(store, library, EVENING) == 1
+    assert (library.renew(wanted), library.renew(other)) == (True, False)
 
 
 async def test_what_was_imported_lately_stays_whoever_names_it(store: Store, library: Library) -> None:
