@@ -94,13 +94,17 @@ class Stage:
     def begin(
         self, play: Play, what: Round | Tone | Signal, at: int, remains: int, whole: Result = Result.PLAYED
     ) -> None:
-        """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be. Raises SoundError instead."""
+        """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be; what is live ends when it
+        was to, however late it begins. Raises SoundError instead.
+        """
         source = self._opened(play, what)
+        live = isinstance(what, Signal)
         began = self._after_last(max(at, self._time.now() + LEAD))
+        ends = (at if live else began) + remains
         self._journal.begin(self._receipt(play, began, whole))
         now = self._time.now()
-        self._player.start(source(began, began + remains), began, now - began)
-        self.on_air = OnAir(play, began, began + remains, what.volume, whole, isinstance(what, Signal))
+        self._player.start(source(began, ends), began, now - began)
+        self.on_air = OnAir(play, began, ends, what.volume, whole, live)
         self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
 

@@ -995,6 +995,16 @@ def test_a_relay_is_tuned_to_ahead_never_fetched_and_heard_for_its_whole_time(ma
     assert rig.air.tuned == frozenset()
 
 
+def test_a_relay_that_is_joined_late_is_over_with_its_window_and_played(make: Make) -> None:
+    rig = make(EVENING)
+    rig.air.signal.add("vov1")
+    begin = EVENING - 28 * MINUTE
+    relay(rig, begin, 30 * MINUTE)
+    rig.run(EVENING + 3 * MINUTE)
+    [news] = rig.receipts
+    assert (news.result, news.reason, news.ended) == (Result.PLAYED, "", begin + 30 * MINUTE)
+
+
 @pytest.mark.usefixtures("joined")
 def test_a_relay_without_signal_is_silence_and_told(make: Make) -> None:
     rig = make(EVENING)
