@@ -146,7 +146,7 @@ def _coming(session: Session, scene: Scene, unit: str) -> list[_Start]:
         _Start(
             airing.id,
             bulletin.title,
-            ledger.body_of(bulletin),
+            placing.within(bulletin),
             to_milliseconds(airing.start),
             to_milliseconds(airing.latest),
         )

@@ -45,6 +45,12 @@ def picked(session: Session, bulletins: Iterable[str]) -> dict[str, frozenset[st
     return {bulletin: frozenset(units) for bulletin, units in found.items()}
 
 
+def within(row: BulletinRow) -> Bulletin:
+    """What was signed, up to the row's own end if that was brought forward."""
+    bulletin = ledger.body_of(row)
+    return replace(bulletin, valid_until=min(bulletin.valid_until, to_milliseconds(row.valid_until)))
+
+
 def place(
     session: Session, grids: Grids, units: Iterable[UnitId], row: BulletinRow, now: datetime
 ) -> Mapping[UnitId, tuple[Placement, ...]]:
@@ -146,9 +152,7 @@ def _others(taken: Sequence[Span], mine: Iterable[AiringRow]) -> Sequence[Span]:
 def _rooms(
     session: Session, grids: Grids, row: BulletinRow, wishes: Mapping[UnitId, _Wish], now: datetime
 ) -> Mapping[UnitId, tuple[Placement, ...]]:
-    """Starts within what was signed, and within the row's own end if that was brought forward."""
-    bulletin, at = ledger.body_of(row), to_milliseconds(now)
-    bulletin = replace(bulletin, valid_until=min(bulletin.valid_until, to_milliseconds(row.valid_until)))
+    bulletin, at = within(row), to_milliseconds(now)
     if is_spoken(bulletin):
         open_ = {unit: wish.taken for unit, wish in wishes.items() if wish.repeats}
         begun = [a.start for a in ledger.airings(session, row.id) if not a.cancelled and a.unit not in open_]

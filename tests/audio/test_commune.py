@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from audio.bulletin import Draft
 from audio.documents import BulletinClass
-from audio.playout import Approved, Ordered
+from audio.playout import Approved, Edited, Edits, Ordered
 from audio.receipts import Report
 from inventory.diagnostics import Diagnostic
 from nms import journal
@@ -152,6 +152,17 @@ async def test_an_order_that_leaves_somebody_without_room_changes_nothing(runnin
     await narrow(running)
     above, _ = await running.push(province(text=HEARD, valid_until=FIVE + timedelta(minutes=30)))
     mine, _ = await running.push(own())
+    found = await starts(running)
+    assert codes(await running.playout.order(DUNG, WARD, mine, above)) == ["BUL083"]
+    assert await starts(running) == found
+
+
+async def test_no_order_moves_an_item_past_an_end_that_was_brought_forward(running: Hub) -> None:
+    await narrow(running)
+    above, _ = await running.push(province(text=HEARD))
+    mine, _ = await running.push(own())
+    done = await running.playout.edit(AN, above, Edits(valid_until=FIVE + timedelta(minutes=30)))
+    assert isinstance(done, Edited), done
     found = await starts(running)
     assert codes(await running.playout.order(DUNG, WARD, mine, above)) == ["BUL083"]
     assert await starts(running) == found
