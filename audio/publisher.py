@@ -139,7 +139,7 @@ class Publisher:
         await self.programmes({*self._published, *await self._relaying(self._clock())})
 
     async def _relaying(self, now: datetime) -> tuple[str, ...]:
-        return await self._store.read(lambda s: self._relays.units(s, now))
+        return await self._store.read(lambda s: self._relays.units(s, now - AHEAD, now))
 
     async def time(self) -> None:
         now = self._clock()
