@@ -70,6 +70,10 @@ class Publisher:
         units = await self._store.read(lambda s: ledger.programme_units(s, now, AHEAD))
         await self.programmes({*units, *await self._relaying(now)})
 
+    def forget(self) -> None:
+        """Nothing counts as published any more: every programme is published anew when it is asked for."""
+        self._published.clear()
+
     async def orders(self, targets: Iterable[Target]) -> None:
         """Publish the full current state of these targets."""
         wanted = tuple(targets)

@@ -238,6 +238,19 @@ async def test_a_hub_killed_between_a_withdrawal_and_its_publication_takes_the_r
         await eventually(lambda: PROGRAMME in ear.frames and heard(ear) == [])
 
 
+async def test_new_policies_bring_every_programme_again(
+    keys: Keys, library: SpokenOnce, port: int, tmp_path: Path
+) -> None:
+    async with hub(keys, tmp_path, library, port, Clock()) as running:
+        await approve(running, await hand_in(running))
+        ear = await running.ear("23557-L01")
+        await eventually(lambda: len(heard(ear)) == 8)
+        before = len(ear.frames[PROGRAMME])
+        await running.playout.hand_out({"23557-L01": b"frame"})
+        await eventually(lambda: len(ear.frames[PROGRAMME]) > before)
+        assert len(heard(ear)) == 8
+
+
 def test_a_series_is_in_force_until_its_end_and_then_counts_what_was_heard() -> None:
     first, end = NOW, NOW + DAY
     scheduled = Progress("r", State.SCHEDULED, first, end, end, played=True)
