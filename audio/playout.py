@@ -144,6 +144,7 @@ class Playout:
     async def hand_out(self, policies: Mapping[str, bytes]) -> None:
         """Other policies than before, and then every document: under the old ones it may have been refused."""
         self._policies = policies
+        self._publisher.forget()
         await self.restore()
 
     async def submit(

@@ -70,6 +70,10 @@ class Publisher:
         units = await self._store.read(lambda s: ledger.programme_units(s, now, AHEAD))
         await self.programmes({*units, *await self._relaying(now)})
 
+    def forget(self) -> None:
+        """Nothing counts as published any more: every programme is published anew when it is asked for."""
+        self._published.clear()
+
     async def orders(self, targets: Iterable[Target]) -> None:
         """Publish the full current state of these targets."""
         wanted = tuple(targets)
@@ -139,7 +143,7 @@ class Publisher:
         await self.programmes({*self._published, *await self._relaying(self._clock())})
 
     async def _relaying(self, now: datetime) -> tuple[str, ...]:
-        return await self._store.read(lambda s: self._relays.units(s, now))
+        return await self._store.read(lambda s: self._relays.units(s, now - AHEAD, now))
 
     async def time(self) -> None:
         now = self._clock()

@@ -223,12 +223,18 @@ class Relays:
         span = Span(to_milliseconds(since), to_milliseconds(until))
         return {u: airings(grids, UnitId(u), signed, span.start, span.until) for u in units} if signed else {}
 
-    def units(self, session: Session, now: datetime) -> tuple[str, ...]:
-        """The communes in which a signed relay may be heard."""
+    def units(self, session: Session, since: datetime, now: datetime) -> tuple[str, ...]:
+        """The communes whose devices may hold a programme from ``since`` on with a relay in it, also if it is empty by
+        now: those of every relay that was signed, withdrawn or not, and not over by then.
+        """
         network = self._network()
         on = network.on(now.astimezone(TIMEZONE).date())
-        signed = series(session, now)
-        areas = {s.bulletin.origin: s.bulletin for s in signed}
+        bodies = session.scalars(
+            select(BulletinRow.body).where(
+                BulletinRow.repeats == SERIES, BulletinRow.signed.is_not(None), BulletinRow.valid_until > since
+            )
+        )
+        areas = {b.origin: b for b in (decode(Bulletin, body) for body in bodies)}
         return tuple(sorted({str(u) for b in areas.values() for u in schedule.communes(network, on, b)}))
 
     def on_air(self, session: Session, since: datetime, until: datetime) -> frozenset[str]:

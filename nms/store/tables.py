@@ -302,7 +302,7 @@ class ReceiptRow(Base):
     """
 
     __tablename__ = "receipt"
-    __table_args__ = (Index(None, "bulletin", "device"), Index(None, "device", "started"))
+    __table_args__ = (Index(None, "bulletin", "device"), Index(None, "device", "started"), Index(None, "received"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     device: Mapped[str]

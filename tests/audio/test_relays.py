@@ -10,11 +10,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from audio import relays
+from audio import desk, relays
 from audio.asrun import Progress, next_state
 from audio.bulletin import State
+from audio.desk import Scene
 from audio.documents import Bulletin, ContentKind, Span, decode
 from audio.grid import Grids, terms
+from audio.ledger import Actor
 from audio.playout import Approved, Edits, Stopped
 from audio.relays import Series
 from audio.timetable import DAY, Item
@@ -218,6 +220,35 @@ async def test_a_hub_that_starts_again_publishes_what_is_signed_of_the_grid_as_i
     async with hub(moved, tmp_path, library, port, Clock(EVENING + timedelta(minutes=2))) as running:
         ear = await running.ear("23557-L01")
         await eventually(lambda: PROGRAMME in ear.frames and heard(ear) == [])
+
+
+async def test_a_hub_killed_between_a_withdrawal_and_its_publication_takes_the_relay_out_when_it_is_back(
+    keys: Keys, library: SpokenOnce, port: int, tmp_path: Path
+) -> None:
+    async with hub(keys, tmp_path, library, port, Clock()) as running:
+        bulletin = await hand_in(running)
+        await approve(running, bulletin)
+        ear = await running.ear("23557-L01")
+        await eventually(lambda: len(heard(ear)) == 8)
+        scene = Scene(keys.network, EVENING.date(), running.clock())
+        done = await running.store.write(lambda s: desk.withdraw(s, scene, Actor(BINH, 1), bulletin, "sai nguồn"))
+        assert isinstance(done, desk.Done)
+    async with hub(keys, tmp_path, library, port, Clock(EVENING + timedelta(minutes=1))) as running:
+        ear = await running.ear("23557-L01")
+        await eventually(lambda: PROGRAMME in ear.frames and heard(ear) == [])
+
+
+async def test_new_policies_bring_every_programme_again(
+    keys: Keys, library: SpokenOnce, port: int, tmp_path: Path
+) -> None:
+    async with hub(keys, tmp_path, library, port, Clock()) as running:
+        await approve(running, await hand_in(running))
+        ear = await running.ear("23557-L01")
+        await eventually(lambda: len(heard(ear)) == 8)
+        before = len(ear.frames[PROGRAMME])
+        await running.playout.hand_out({"23557-L01": b"frame"})
+        await eventually(lambda: len(ear.frames[PROGRAMME]) > before)
+        assert len(heard(ear)) == 8
 
 
 def test_a_series_is_in_force_until_its_end_and_then_counts_what_was_heard() -> None:

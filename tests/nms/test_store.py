@@ -509,6 +509,13 @@ def test_content_is_named_by_its_hash(store: Store) -> None:
     assert store.write_sync(lambda s: [add_once(s, content("một")), add_once(s, content("hai"))]) == [True, False]
 
 
+def test_the_newest_receipts_are_found_without_reading_all_that_are_kept(path: Path) -> None:
+    with Store.open(path) as store:
+        query = text("EXPLAIN QUERY PLAN SELECT * FROM receipt WHERE received > 1")
+        [plan] = store.write_sync(lambda s: s.execute(query).all())
+    assert "USING INDEX ix_receipt_received" in plan.detail
+
+
 def test_bulletins_of_an_older_program_are_first_versions_and_are_found(path: Path) -> None:
     path.parent.mkdir()
     bulletin = table("bulletin", *(column(c.name, c.type) for c in Base.metadata.tables["bulletin"].columns))
