@@ -21,7 +21,7 @@ settings.load_profile("gate")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that wait are spread evenly among those that compute: four workers then fill two cores to the end."""
+    """Files that wait are spread evenly among those that compute: three workers then fill two cores to the end."""
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
