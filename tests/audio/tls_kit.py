@@ -131,8 +131,10 @@ class TlsBroker:
 
     def start(self) -> None:
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        before = self.log.count(" running")
         self._process = subprocess.Popen([program, "-c", str(self._file)], stderr=subprocess.DEVNULL)
-        until(self._listens, 60)
+        # it listens before it knows what to do at a SIGHUP, which would end it
+        until(lambda: self._listens() and self.log.count(" running") > before, 60)
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -152,7 +154,8 @@ class TlsBroker:
 
     @property
     def log(self) -> str:
-        return (self._papers.folder / "broker.log").read_text()
+        log = self._papers.folder / "broker.log"
+        return log.read_text() if log.exists() else ""
 
     def greets(
         self,
