@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Generic, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger, placing, relays, schedule
@@ -24,10 +25,10 @@ from audio.refusals import refuse
 from audio.scripts import may_send
 from audio.timetable import DAY
 from inventory.diagnostics import Diagnostic, Severity
-from inventory.model import Network
+from inventory.model import TIMEZONE, Network, PersonId
 from nms import journal
 from nms.journal import EventKind, new_id
-from nms.store import BulletinRow, to_milliseconds
+from nms.store import ApprovalRow, BulletinRow, to_milliseconds
 
 T = TypeVar("T")
 Refusals = tuple[Diagnostic, ...]
@@ -119,6 +120,7 @@ def approve(
         refused = may_send(scene.network, who.person, row, bulletin, scene.now, reason)
     else:
         refused = may_record(scene.network, who.person, row) or paper.problems(scene.now)
+    refused = refused or _told_already(session, scene, row, bulletin)
     refused = refused or check_signature(scene.network, scene.on, row.body, signed, scene.milliseconds)
     refused = refused or _soundless(bulletin, here)
     if refused:
@@ -137,6 +139,26 @@ def _soundless(bulletin: Bulletin, here: Callable[[str], bool]) -> Refusals:
     if order_kind(bulletin) is None or here(bulletin.content):
         return ()
     return (refuse("BUL070", title=bulletin.title),)
+
+
+def _told_already(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Refusals:
+    """Why this correction or all-clear is not sent: another one of the same alarm is, and each is heard once."""
+    if not bulletin.follows:
+        return ()
+    # its title says which of the two it is, and is signed and never edited
+    query = (
+        select(BulletinRow, ApprovalRow)
+        .join(ApprovalRow, (ApprovalRow.bulletin == BulletinRow.id) & (ApprovalRow.decision == State.APPROVED))
+        .where(BulletinRow.origin == row.origin, BulletinRow.title == row.title, BulletinRow.id != row.id)
+        .where(BulletinRow.state.in_((State.APPROVED, State.SCHEDULED, State.AIRING, State.AIRED)))
+    )
+    for other, approval in session.execute(query):
+        if ledger.body_of(other).follows == bulletin.follows:
+            person = scene.network.people.get(PersonId(approval.person))
+            name = person.name if person is not None else approval.person
+            at = approval.at.astimezone(TIMEZONE).isoformat(timespec="minutes")
+            return (refuse("BUL098", title=other.title, person=name, at=at),)
+    return ()
 
 
 def _placed(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:

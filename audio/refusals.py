@@ -134,6 +134,10 @@ CODES: Mapping[str, tuple[str, str]] = {
     ),
     "BUL096": ("{person} is at the microphone of '{title}'", "one speaks at a time: wait until that one has ended"),
     "BUL097": ("a live microphone has no sound before somebody speaks", "use --preview without --sound"),
+    "BUL098": (
+        "'{title}' was sent by {person} at {at} already, and is heard once",
+        "nothing is left to do; withdraw that one first if its words are wrong",
+    ),
 }
 
 

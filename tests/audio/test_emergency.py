@@ -14,7 +14,7 @@ import pytest
 from audio import retention
 from audio.documents import Bulletin, BulletinClass, NowKind, decode
 from audio.emergency import Call, Emergencies, Made, Prepared, without_second_person
-from audio.playout import Approved, Edits, Paper
+from audio.playout import Approved, Edits, Paper, Stopped
 from audio.receipts import Report
 from audio.scripts import LASTING, After
 from inventory.diagnostics import Severity
@@ -253,6 +253,21 @@ async def test_the_end_is_told_in_the_same_document_that_ends_the_alarm(
     assert (bulletin.text, bulletin.follows, bulletin.siren, bulletin.times) == (words, alarm, 0, 1)
     assert document.sounds
     assert codes(await running.playout.all_clear(DUNG, alarm)) == ["BUL033"]
+
+
+async def test_one_of_two_all_clears_is_told_and_the_other_names_it(running: Hub, desk: Emergencies) -> None:
+    alarm = await sent(running, desk, DUNG, call())
+    made = [await desk.follow(DUNG, alarm, After.ALL_CLEAR, "", uid=n) for n in (1, 2)]
+    first, second = [one.bulletin for one in made if isinstance(one, Made)]
+    approve = running.playout.approve
+    assert isinstance(await approve(DUNG, first, await running.sign(first, WARD)), Approved)
+    refused = await approve(DUNG, second, await running.sign(second, WARD))
+    assert codes(refused) == ["BUL098"]
+    assert isinstance(refused, tuple)
+    assert refused[0].fields["person"] == DUNG.name
+    await follow(running, desk, DUNG, alarm, After.CORRECTION)
+    assert isinstance(await running.playout.withdraw(DUNG, first, "nhầm"), Stopped)
+    assert isinstance(await approve(DUNG, second, await running.sign(second, WARD)), Approved)
 
 
 async def test_only_those_who_heard_the_alarm_are_expected_to_hear_its_end(running: Hub, desk: Emergencies) -> None:
