@@ -14,9 +14,10 @@ from pathlib import Path
 from string import Template
 
 from audio.faults import fault
-from audio.trust import SHORTEST, make_keys, sync_folder, trust_yaml
+from audio.trust import SHORTEST, make_keys, more_keys, sync_folder, trust_yaml
 from inventory.diagnostics import Diagnostic
 from inventory.load import load
+from inventory.model import Network, Trust, UnitId
 
 TRUST_FILE = "trust.yaml"
 FILES: Mapping[str, str] = {
@@ -126,7 +127,7 @@ def init(folder: Path, keys: Path, code: str, name: str, passphrase: str, today:
 def add_keys(folder: Path, keys: Path, passphrase: str, today: date) -> tuple[Diagnostic, ...]:
     """Makes keys in ``keys`` and ``trust.yaml`` for a province's folder that has none; all or nothing.
 
-    Each unit that is valid on the inventory's date (``as_of``, else ``today``) gets a key for its own area.
+    Each unit that is not over by the inventory's date (``as_of``, else ``today``) gets a key for its own area.
     """
     refused = _place_refused(folder, keys)
     if refused is not None:
@@ -146,6 +147,26 @@ def add_keys(folder: Path, keys: Path, passphrase: str, today: date) -> tuple[Di
         shutil.rmtree(keys)
         return (fault("ENV026", str(trust_file), file=trust_file, reason=error.strerror or error),)
     return ()
+
+
+def further_keys(
+    folder: Path, keys: Path, network: Network, trust: Trust, today: date
+) -> tuple[UnitId, ...] | tuple[Diagnostic, ...]:
+    """Makes the keys of the units that the province's ``trust.yaml`` does not name; those units, or what is wrong.
+
+    What is there stays as it is.
+    """
+    more = more_keys(keys, network, trust, network.on(today))
+    if isinstance(more, Diagnostic):
+        return (more,)
+    new, trust_file = more.keys[len(trust.keys) :], folder / TRUST_FILE
+    try:
+        _write(trust_file, trust_yaml(more))
+    except OSError as error:
+        for key in new:
+            (keys / f"issuer-{key.unit}.pem").unlink()
+        return (fault("ENV026", str(trust_file), file=trust_file, reason=error.strerror or error),)
+    return tuple(key.unit for key in new)
 
 
 def _refusals(folder: Path, keys: Path, code: str, name: str, passphrase: str) -> tuple[Diagnostic, ...]:

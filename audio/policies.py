@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from audio import trust
 from audio.documents import DocumentError, Policy, decode
 from audio.envelope import Refused, parse
+from audio.trust import Signed
 from inventory.model import TIMEZONE, DeviceId, Network
 from nms.alarm_store import settle
 from nms.alarms import AlarmKind, Raised
@@ -42,31 +43,41 @@ class Lack(StrEnum):
     """It says something else than the inventory."""
 
 
-def lacking(network: Network, frames: Mapping[str, bytes], now: datetime) -> Mapping[DeviceId, Lack]:
-    """The devices whose policy must be signed anew. Pure."""
+def lacking(network: Network, signed: Iterable[Signed], now: datetime) -> Mapping[DeviceId, Lack]:
+    """The devices whose policies must be signed anew: today's, or one that is in force soon. Pure."""
     if network.trust is None:
         return {}
-    on, at = network.on(now.astimezone(TIMEZONE).date()), to_milliseconds(now)
-    root = trust.root_key(network.trust).kid
-    found = {}
+    on, root = network.on(now.astimezone(TIMEZONE).date()), trust.root_key(network.trust).kid
+    given: dict[DeviceId, list[Signed]] = {}
+    for one in signed:
+        given.setdefault(one.device, []).append(one)
+    found, days = {}, trust.turns(network, on, SOON.days)
     for device in trust.listeners(network, on):
-        lack = _lack(trust.policy(network, device, on, network.trust), frames.get(device.id, b""), root, at)
+        wanted = tuple(trust.course(network, device, days, network.trust))
+        lack = _lack(wanted, given.get(device.id, ()), root, on, to_milliseconds(now))
         if lack is not None:
             found[device.id] = lack
     return found
 
 
-def _lack(wanted: Policy, frame: bytes, root: str, now: int) -> Lack | None:
-    opened = parse(frame)
-    if isinstance(opened, Refused) or opened.header.kid != root or opened.header.exp <= now:
+def _lack(
+    wanted: Sequence[tuple[date, Policy]], signed: Sequence[Signed], root: str, on: date, now: int
+) -> Lack | None:
+    last = max((n for n, one in enumerate(signed) if one.since <= on), default=None)
+    if last is None:
         return Lack.UNSIGNED
-    if opened.header.exp <= now + SOON // timedelta(milliseconds=1):
-        return Lack.ENDING
-    try:
-        given = decode(Policy, opened.body)
-    except DocumentError:
-        return Lack.UNSIGNED
-    return None if _ahead(given, now) == _ahead(wanted, now) else Lack.OTHER
+    given = []
+    for one in (one for one in signed[last:] if one.since < on + SOON):
+        opened = parse(one.frame)
+        if isinstance(opened, Refused) or opened.header.kid != root or opened.header.exp <= now:
+            return Lack.UNSIGNED
+        if opened.header.exp <= now + SOON // timedelta(milliseconds=1):
+            return Lack.ENDING
+        try:
+            given.append((max(one.since, on), _ahead(decode(Policy, opened.body), now)))
+        except DocumentError:
+            return Lack.UNSIGNED
+    return None if given == [(day, _ahead(policy, now)) for day, policy in wanted] else Lack.OTHER
 
 
 def _ahead(policy: Policy, now: int) -> Policy:
@@ -79,7 +90,9 @@ def _ahead(policy: Policy, now: int) -> Policy:
 
 
 class PolicyWatch:
-    """``hand_out`` gives other policies than those of the start to their devices."""
+    """``hand_out`` gives other policies than those of the start to their devices: newly signed ones, and on the day of
+    a merge those that were signed for it.
+    """
 
     def __init__(
         self,
@@ -94,7 +107,7 @@ class PolicyWatch:
         self._network = network
         self._clock = clock
         self._hand_out = hand_out
-        self._frames = bundle.read()
+        self._given = self._in_force()
         self._since: dict[Lack, datetime] = {}
 
     async def run(self) -> None:
@@ -109,14 +122,18 @@ class PolicyWatch:
             await asyncio.sleep(EVERY)
 
     async def look(self) -> None:
-        frames, network, now = self._bundle.read(), self._network(), self._clock()
-        if frames is not self._frames:
-            log.info("%d policies have been signed anew", len(frames))
-            await self._hand_out(frames)
-            self._frames = frames
-        found = await asyncio.to_thread(lacking, network, frames, now)
+        given, network, now = self._in_force(), self._network(), self._clock()
+        if given != self._given:
+            log.info("other policies are in force: %d are handed out", len(given))
+            await self._hand_out(given)
+            self._given = given
+        found = await asyncio.to_thread(lacking, network, self._bundle.read(), now)
         worst = min(found.values(), key=list(Lack).index, default=None)
         self._since = {worst: self._since.get(worst, now)} if worst is not None else {}
         affected = tuple(sorted(found))
         raised = [Raised(SUBJECT, AlarmKind.POLICIES, at, str(lack), affected) for lack, at in self._since.items()]
         await self._store.write(lambda s: settle(s, KINDS, raised, now))
+
+    def _in_force(self) -> Mapping[str, bytes]:
+        on = self._network().on(self._clock().astimezone(TIMEZONE).date())
+        return trust.in_force(self._bundle.read(), on)

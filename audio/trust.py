@@ -13,7 +13,8 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,6 +34,8 @@ CLASSES = tuple(str(c) for c in BulletinClass)
 SHORTEST = 8
 """Characters of a passphrase."""
 DAY = 24 * 60 * 60 * 1000
+EARLY = 60 * 60 * 1000
+"""A policy may be taken in this many ms before its day: the hub hands it out on the day, and clocks differ."""
 LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
 """Kinds of device that obey documents, and so need a policy."""
 
@@ -40,9 +43,10 @@ LISTENERS = (DeviceKind.LOUDSPEAKER, DeviceKind.BOARD)
 def make_keys(
     folder: Path, network: Network, passphrase: str, on: date, classes: Sequence[str] = CLASSES
 ) -> Trust | Diagnostic:
-    """Makes the root's and the hub's key and one for each unit valid on that date; all of them or none.
+    """Makes the root's and the hub's key and one for each unit that is not over by then; all of them or none.
 
-    Every unit's key may sign ``classes`` for its own area. An existing ``folder`` is refused.
+    A unit that is still to come (a merge is known months ahead) must be able to warn from its first minute on. Every
+    unit's key may sign ``classes`` for its own area. An existing ``folder`` is refused.
     """
     if len(passphrase) < SHORTEST:
         return fault("ENV024", str(folder), count=len(passphrase), least=SHORTEST)
@@ -50,7 +54,7 @@ def make_keys(
         return fault("ENV020", str(folder), file=folder)
     root = Ed25519PrivateKey.generate()
     hub = Ed25519PrivateKey.generate()
-    issuers = {unit.id: Ed25519PrivateKey.generate() for unit in network.units_on(on)}
+    issuers = {unit: Ed25519PrivateKey.generate() for unit in _lasting(network, on)}
     files = {ROOT: _pem(root, passphrase), HUB: _pem(hub)}
     files |= {f"issuer-{unit}": _pem(key) for unit, key in issuers.items()}
     try:
@@ -60,6 +64,29 @@ def make_keys(
     keys = [_trust_key(hub, network.province, (), hub=True)]
     keys += [_trust_key(key, unit, tuple(classes)) for unit, key in issuers.items()]
     return Trust(envelope.b64(_public(root)), tuple(keys))
+
+
+def more_keys(folder: Path, network: Network, trust: Trust, on: date) -> Trust | Diagnostic:
+    """Makes a key for each unit that is not over by then and has none; ``trust`` with them. All of them or none.
+
+    They may sign all classes for their own areas. Devices believe them once the root has signed new policies.
+    """
+    known = {key.unit for key in trust.keys if not key.hub}
+    issuers = {unit: Ed25519PrivateKey.generate() for unit in _lasting(network, on) if unit not in known}
+    hub = load_key(folder, HUB)
+    if isinstance(hub, Diagnostic):
+        return hub
+    try:
+        _add_files(folder, {f"issuer-{unit}": _pem(key) for unit, key in issuers.items()})
+    except FileExistsError as error:
+        return fault("ENV020", str(error.filename), file=error.filename)
+    except OSError as error:
+        return fault("ENV026", str(folder), file=folder, reason=error.strerror or error)
+    return replace(trust, keys=(*trust.keys, *(_trust_key(key, unit, CLASSES) for unit, key in issuers.items())))
+
+
+def _lasting(network: Network, on: date) -> list[UnitId]:
+    return [unit.id for unit in network.units.values() if unit.valid_to is None or unit.valid_to > on]
 
 
 def load_key(folder: Path, name: str, passphrase: str | None = None) -> Ed25519PrivateKey | Diagnostic:
@@ -145,25 +172,69 @@ def listeners(network: Network, on: date) -> Iterator[Device]:
     return (d for d in network.devices_on(on) if d.kind in LISTENERS and network.unit_of(d, on) is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A device's policy in its frame. It is in force from the day ``since`` on, until the device's next one is."""
+
+    device: DeviceId
+    since: date
+    frame: bytes
+
+
+def turns(network: Network, on: date, days: int) -> tuple[date, ...]:
+    """That date, and the days of the ``days`` ahead on which units, and what stands in them, change."""
+    found = {day for unit in network.units.values() for day in (unit.valid_from, unit.valid_to)}
+    found |= {d for h in network.hamlets.values() for m in h.memberships for d in (m.valid_from, m.valid_to)}
+    until = on + timedelta(days=days)
+    return (on, *sorted(day for day in found if day is not None and on < day < until))
+
+
+def course(network: Network, device: Device, days: Sequence[date], trust: Trust) -> Iterator[tuple[date, Policy]]:
+    """The policy that a device has on the first of these days, and each other one that follows it, with its first day.
+
+    Where communes merge, its units, their keys and their quiet hours change at midnight.
+    """
+    last = None
+    for day in days:
+        if not device.in_use(day) or network.unit_of(device, day) is None:
+            return
+        found = policy(network, device, day, trust)
+        lasting = replace(found, exceptions=(), silent=())
+        if lasting != last:
+            yield day, found
+        last = lasting
+
+
 def policies(
     network: Network, on: date, trust: Trust, root: Ed25519PrivateKey, now_ms: int, days: int = 365
-) -> Iterator[tuple[DeviceId, bytes]]:
-    """The signed policy of every device that has one on that date, valid for ``days`` from ``now_ms``."""
-    kid = envelope.key_id(_public(root))
+) -> Iterator[Signed]:
+    """Every device's signed policies (see ``course``), valid until ``days`` from ``now_ms``.
+
+    Those to come are signed with today's: the root key lies in a safe, and a merge comes at midnight.
+    """
+    kid, exp, ahead = envelope.key_id(_public(root)), now_ms + days * DAY, turns(network, on, days)
     for device in listeners(network, on):
-        # no nbf: a device that has lost its clock still needs its policy; seq keeps old ones out
-        topic, exp = f"loa/1/policy/{device.id}", now_ms + days * DAY
-        header = envelope.Header(envelope.VERSION, kid, ROOT, topic, seq=now_ms, issued=now_ms, nbf=0, exp=exp)
-        yield device.id, envelope.seal(header, encode(policy(network, device, on, trust)), root)
+        topic = f"loa/1/policy/{device.id}"
+        for number, (since, found) in enumerate(course(network, device, ahead, trust)):
+            # today's has no nbf: a device that has lost its clock still needs it; seq keeps old ones out
+            nbf = to_milliseconds(datetime.combine(since, time(), TIMEZONE)) - EARLY if since > on else 0
+            header = envelope.Header(envelope.VERSION, kid, ROOT, topic, now_ms + number, now_ms, nbf, exp)
+            yield Signed(device.id, since, envelope.seal(header, encode(found), root))
 
 
-def write_bundle(path: Path, frames: Iterable[tuple[DeviceId, bytes]]) -> None:
-    """Writes signed policies for the hub to hand out, one JSON line per device; whole or not at all."""
+def in_force(signed: Iterable[Signed], on: date) -> dict[str, bytes]:
+    """Each device's frame on that date; ``signed`` as ``policies`` gives it: a device's policies by their days."""
+    return {one.device: one.frame for one in signed if one.since <= on}
+
+
+def write_bundle(path: Path, signed: Iterable[Signed]) -> None:
+    """Writes signed policies for the hub to hand out, one JSON line each; whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         new = Path(file.name)
         try:
-            for device, frame in frames:
-                file.write(json.dumps({"device": device, "frame": envelope.b64(frame)}) + "\n")
+            for one in signed:
+                line = {"device": one.device, "since": one.since.isoformat(), "frame": envelope.b64(one.frame)}
+                file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
             new.chmod(0o644)
@@ -174,19 +245,20 @@ def write_bundle(path: Path, frames: Iterable[tuple[DeviceId, bytes]]) -> None:
     sync_folder(path.parent)
 
 
-def read_bundle(path: Path) -> Mapping[str, bytes]:
-    """The frames of a bundle by device. Raises OSError, and ValueError when a line is none of ``write_bundle``'s.
+def read_bundle(path: Path) -> tuple[Signed, ...]:
+    """The policies of a bundle. Raises OSError, and ValueError when a line is none of ``write_bundle``'s.
 
     Whether a frame is genuine only its signature says, when it is opened.
     """
-    frames: dict[str, bytes] = {}
+    found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
             entry = json.loads(line)
-            frames[str(entry["device"])] = envelope.unb64(entry["frame"])
+            since = date.fromisoformat(entry["since"])
+            found.append(Signed(DeviceId(entry["device"]), since, envelope.unb64(entry["frame"])))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}:{number}: no policy") from error
-    return frames
+    return tuple(found)
 
 
 class Bundle:
@@ -194,10 +266,10 @@ class Bundle:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: tuple[tuple[int, int], Mapping[str, bytes]] | None = None
+        self._known: tuple[tuple[int, int], tuple[Signed, ...]] | None = None
 
-    def read(self) -> Mapping[str, bytes]:
-        """Frames by device, the same object while the file is the same. Raises OSError and ValueError."""
+    def read(self) -> tuple[Signed, ...]:
+        """The very same while the file is the same. Raises OSError and ValueError."""
         status = self._path.stat()
         seen = (status.st_ino, status.st_mtime_ns)
         if self._known is None or self._known[0] != seen:
@@ -235,18 +307,31 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # mode 0700
     try:
-        for name, data in files.items():
-            handle = os.open(new / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(handle)
-        sync_folder(new)
+        _add_files(new, files)
         new.rename(folder)
     except BaseException:
         shutil.rmtree(new)
         raise
     sync_folder(folder.parent)
+
+
+def _add_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """New files beside those that are there; all of them or none. Raises OSError, FileExistsError among them."""
+    made: list[Path] = []
+    try:
+        for name, data in files.items():
+            path = folder / f"{name}.pem"
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            made.append(path)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+    except BaseException:
+        for path in made:
+            path.unlink()
+        raise
+    sync_folder(folder)
 
 
 def _pem(key: Ed25519PrivateKey, passphrase: str = "") -> bytes:

@@ -257,7 +257,7 @@ def main() -> None:
         for device in world.receivers:
             world.start_receiver(device)
         first = world.receivers[0]
-        policies = trust.read_bundle(world.folder / "keys" / "policies.bundle")
+        policies = world.policies()
         anchor = world.network().trust
         assert anchor is not None
         crowd = Crowd(world, count, (policies[first], unb64(anchor.root), first))

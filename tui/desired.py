@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from audio.trust import Bundle
+from audio.trust import Bundle, in_force
 from inventory import overlay
 from inventory.diagnostics import Diagnostic
 from inventory.load import load
@@ -177,15 +177,15 @@ class Source:
             octet=octet_of(settings, network),
             secrets=found,
             security=None if isinstance(security, Diagnostic) else security,
-            policies=self._signed(),
+            policies=self._signed(network),
             artifacts=self._there(),
             hub=self._hub(),
         )
 
-    def _signed(self) -> Mapping[str, bytes]:
-        """The policies as the root signed them; none where there are none."""
+    def _signed(self, network: Network) -> Mapping[str, bytes]:
+        """The policies of the day as the root signed them; none where there are none."""
         try:
-            return self._bundle.read()
+            return in_force(self._bundle.read(), today(network, self._clock))
         except (OSError, ValueError):
             return {}
 

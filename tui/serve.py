@@ -69,7 +69,7 @@ from tui.hub import HubSocket
 from tui.live_methods import live_socket
 from tui.live_service import LiveService
 from tui.plan_service import PlanService
-from tui.polling import Scope, make_monitor, make_whole, security_of
+from tui.polling import Scope, make_monitor, make_whole, security_of, today
 from tui.provisioning import ARTIFACTS, make_plans
 from tui.roles import Role, Work
 from tui.rollouts import make_rollouts
@@ -326,7 +326,8 @@ def _add_playout(
     keep = timedelta(days=settings.content_days)
     library = Library(settings.state_dir / "content", voice, mp3=settings.mp3, keep=keep)
     library.sweep()
-    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, bundle.read(), library)
+    policies = trust.in_force(bundle.read(), today(hub.current(), hub.clock))
+    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
     hub.tasks["playout"] = playout.run
     hub.tasks["policies"] = PolicyWatch(bundle, hub.store, hub.current, hub.clock, playout.hand_out).run
 

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio import trust
 from audio.envelope import b64
-from audio.init import add_keys, init
-from inventory.diagnostics import render
+from audio.init import add_keys, further_keys, init
+from inventory.diagnostics import Diagnostic, render
 from inventory.load import load
-from inventory.model import Network, Tier
+from inventory.model import Network, Tier, UnitId
 
 PASSPHRASE = "một mật khẩu dài"  # noqa: S105 (of keys made here)
 TODAY = date(2026, 11, 21)
@@ -145,13 +145,69 @@ def test_keys_are_added_to_the_sample(tmp_path: Path) -> None:
     network, _ = load(folder)
     assert network is not None
     assert network.trust is not None
-    units = {u.id for u in network.units_on(network.on(TODAY))}
+    on = network.on(TODAY)
+    units = {u.id for u in network.units.values() if u.valid_to is None or u.valid_to > on}
     assert {k.unit for k in network.trust.keys if not k.hub} == units
+    assert {u.id for u in network.units_on(on)} < units, "a merge is ahead"
     assert "trust.yaml" in tree(folder)
     assert {name: data for name, data in tree(folder).items() if name != "trust.yaml"} == before
     after = tree(tmp_path)
     assert [d.code for d in add_keys(folder, tmp_path / "more", PASSPHRASE, TODAY)] == ["ENV020"]
     assert tree(tmp_path) == after
+
+
+COMMUNE = "  - {id: '23557', code: '23557', name: Xã Yên Đỗ, type: commune, parent: '52'}\n"
+
+
+def grown(folder: Path, keys: Path) -> Network:
+    """A new province that has got its first commune since."""
+    assert init(folder, keys, "52", "Gia Lai", PASSPHRASE, TODAY) == ()
+    units = folder / "units.yaml"
+    units.write_text(units.read_text(encoding="utf-8").rstrip("\n") + "\n" + COMMUNE, encoding="utf-8")
+    return loaded(folder)
+
+
+def test_a_unit_that_came_later_gets_a_key(tmp_path: Path) -> None:
+    folder, keys = tmp_path / "p", tmp_path / "p.keys"
+    before = grown(folder, keys)
+    assert before.trust is not None
+    kept = tree(keys)
+    assert further_keys(folder, keys, before, before.trust, TODAY) == ("23557",)
+    after = loaded(folder)
+    assert after.trust is not None
+    assert after.trust.root == before.trust.root
+    assert [k.public for k in after.trust.keys[:2]] == [k.public for k in before.trust.keys]
+    key = trust.load_issuer(keys, UnitId("23557"))
+    assert isinstance(key, Ed25519PrivateKey)
+    issuer = trust.issuer(after.trust, UnitId("23557"))
+    assert issuer is not None
+    assert issuer.public == b64(key.public_key().public_bytes_raw())
+    assert {name: data for name, data in tree(keys).items() if name in kept} == kept
+    assert (keys / "issuer-23557.pem").stat().st_mode & 0o777 == 0o600
+    assert further_keys(folder, keys, after, after.trust, TODAY) == ()
+
+
+def test_a_key_that_lies_there_already_is_not_overwritten(tmp_path: Path) -> None:
+    folder, keys = tmp_path / "p", tmp_path / "p.keys"
+    network = grown(folder, keys)
+    (keys / "issuer-23557.pem").write_text("whose?")
+    before = tree(tmp_path)
+    assert network.trust is not None
+    [found] = further_keys(folder, keys, network, network.trust, TODAY)
+    assert isinstance(found, Diagnostic)
+    assert found.code == "ENV020"
+    assert "issuer-23557.pem" in found.text()
+    assert tree(tmp_path) == before
+
+
+def test_keys_of_another_folder_are_not_added_to(tmp_path: Path) -> None:
+    network = grown(tmp_path / "p", tmp_path / "p.keys")
+    before = tree(tmp_path)
+    assert network.trust is not None
+    [found] = further_keys(tmp_path / "p", tmp_path / "nowhere", network, network.trust, TODAY)
+    assert isinstance(found, Diagnostic)
+    assert found.code == "ENV021"
+    assert tree(tmp_path) == before
 
 
 def test_an_invalid_folder_gets_no_keys(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from datetime import date, time
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from audio import envelope, trust
 from audio.documents import Audience, Bulletin, BulletinClass, Ceilings, ContentKind, Policy, Quiet, decode, encode
 from inventory.diagnostics import Diagnostic
 from inventory.model import (
+    TIMEZONE,
     Device,
     DeviceId,
     DeviceKind,
@@ -33,6 +35,7 @@ from inventory.model import (
     UnitType,
     Volume,
 )
+from nms.store import to_milliseconds
 
 PASSPHRASE = "một mật khẩu dài"  # noqa: S105 (of keys made here)
 ON = date(2024, 10, 1)
@@ -115,7 +118,7 @@ def code(found: object) -> str:
 
 @pytest.fixture
 def frames(network: Network, keys: Path, made: Trust) -> Mapping[str, bytes]:
-    return dict(trust.policies(network, ON, made, private(keys, "root", PASSPHRASE), NOW))
+    return trust.in_force(trust.policies(network, ON, made, private(keys, "root", PASSPHRASE), NOW), ON)
 
 
 def opened(frame: bytes, device: str, made: Trust, now: int = NOW) -> envelope.Opened | envelope.Refused:
@@ -126,8 +129,8 @@ def opened(frame: bytes, device: str, made: Trust, now: int = NOW) -> envelope.O
 # keys
 
 
-def test_every_unit_of_the_day_has_a_key(made: Trust, keys: Path) -> None:
-    units = {PROVINCE, DISTRICT, WARD, OTHER}
+def test_every_unit_that_is_or_will_be_has_a_key(made: Trust, keys: Path) -> None:
+    units = {PROVINCE, DISTRICT, WARD, OTHER, LATER}
     assert {k.unit for k in made.keys if not k.hub} == units
     assert [(k.unit, k.classes) for k in made.keys if k.hub] == [(PROVINCE, ())]
     assert {k.classes for k in made.keys if not k.hub} == {("normal", "priority", "emergency")}
@@ -148,7 +151,7 @@ def test_public_and_private_halves_belong_together(made: Trust, keys: Path) -> N
     province = trust.issuer(made, PROVINCE)
     assert province is not None
     assert not province.hub
-    assert trust.issuer(made, LATER) is None
+    assert trust.issuer(made, ENDED) is None
 
 
 def test_only_the_owner_can_read_keys_and_the_root_is_encrypted(keys: Path, made: Trust) -> None:
@@ -263,7 +266,7 @@ def test_a_policy_opens_only_for_its_device_while_it_is_valid(frames: Mapping[st
 
 def test_a_newer_policy_replaces_an_older_one_and_not_the_other_way(network: Network, keys: Path, made: Trust) -> None:
     root = private(keys, "root", PASSPHRASE)
-    old, new = (dict(trust.policies(network, ON, made, root, at))[DeviceId("622-B01")] for at in (NOW, NOW + 1))
+    old, new = (trust.in_force(trust.policies(network, ON, made, root, at), ON)["622-B01"] for at in (NOW, NOW + 1))
     sequences = envelope.Sequences({}, lambda *_: None)
     results = []
     for frame in (new, old, new):
@@ -275,14 +278,53 @@ def test_a_newer_policy_replaces_an_older_one_and_not_the_other_way(network: Net
     assert results[2] is False
 
 
+def test_a_merge_is_signed_for_before_it_comes(network: Network, keys: Path, made: Trust) -> None:
+    """From that midnight on the new unit warns, and the old one does not any more."""
+    merge = date(2025, 7, 1)
+    merged = merging(network, merge)
+    root, last = private(keys, "root", PASSPHRASE), merge - timedelta(days=1)
+    given = tuple(trust.policies(merged, ON, made, root, NOW))
+    assert [(s.device, s.since) for s in given if s.device == "23627-L01"] == [("23627-L01", ON), ("23627-L01", merge)]
+    day_before, then = (trust.in_force(given, day) for day in (last, merge))
+    assert day_before == trust.in_force(given, ON)
+    midnight = to_milliseconds(datetime.combine(merge, time(), TIMEZONE))
+    policy = decode(Policy, body(then["23627-L01"], "23627-L01", made, midnight))
+    assert policy.units == (LATER, PROVINCE)
+    assert {key.iss for key in policy.keys} == {"hub", LATER, PROVINCE}
+    assert policy.quiet == (Quiet(21 * 60, 5 * 60),)
+    early = opened(then["23627-L01"], "23627-L01", made, midnight - trust.EARLY - 1)
+    assert isinstance(early, envelope.Refused)
+    assert early.reason is envelope.Reason.NOT_YET
+    old, new = (opened(day["23627-L01"], "23627-L01", made, midnight) for day in (day_before, then))
+    sequences = envelope.Sequences({}, lambda *_: None)
+    assert isinstance(old, envelope.Opened)
+    assert isinstance(new, envelope.Opened)
+    assert [sequences.admit(old), sequences.admit(new)] == [True, True]
+    assert isinstance(sequences.admit(old), envelope.Refused)
+    # who is nowhere affected has one policy
+    assert [s.since for s in given if s.device == "23557-L01"] == [ON]
+
+
+def merging(network: Network, on: date) -> Network:
+    """``OTHER`` becomes ``LATER`` on that day."""
+    other, later = network.units[OTHER], network.units[LATER]
+    units = {OTHER: replace(other, valid_to=on), LATER: replace(later, valid_from=on, predecessors=(OTHER,))}
+    return replace(network, units={**network.units, **units}, as_of=None)
+
+
 # bundles
+
+
+def bundled(frames: Mapping[str, bytes]) -> tuple[trust.Signed, ...]:
+    return tuple(trust.Signed(DeviceId(device), ON, frame) for device, frame in frames.items())
 
 
 def test_a_bundle_gives_back_what_was_written(frames: Mapping[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "policies.bundle"
     path.write_text("an older one")
-    trust.write_bundle(path, ((DeviceId(d), f) for d, f in frames.items()))
-    assert trust.read_bundle(path) == frames
+    bundle = bundled(frames)
+    trust.write_bundle(path, bundle)
+    assert trust.read_bundle(path) == bundle
     assert [p.name for p in tmp_path.iterdir()] == ["policies.bundle"]
 
 
@@ -291,7 +333,7 @@ def test_a_bundle_that_cannot_be_finished_changes_nothing(frames: Mapping[str, b
     path.write_text("")
 
     def failing() -> object:
-        yield DeviceId("622-B01"), frames["622-B01"]
+        yield from bundled(frames)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -306,8 +348,8 @@ def test_a_tampered_bundle_is_found_out_by_the_signature(
     path = tmp_path / "policies.bundle"
     louder = frames["23557-L01"].replace(b'"emergency":90', b'"emergency":99')
     swapped = {"23557-L01": louder, "23627-L01": frames["622-B01"]}
-    trust.write_bundle(path, ((DeviceId(d), f) for d, f in swapped.items()))
-    read = trust.read_bundle(path)
+    trust.write_bundle(path, bundled(swapped))
+    read = trust.in_force(trust.read_bundle(path), ON)
     first, second = (opened(read[d], d, made) for d in ("23557-L01", "23627-L01"))
     assert isinstance(first, envelope.Refused)
     assert first.reason is envelope.Reason.BAD_SIGNATURE
@@ -316,11 +358,20 @@ def test_a_tampered_bundle_is_found_out_by_the_signature(
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"device": "a"}', '{"device": "a", "frame": "%%"}', '{"device": "a", "frame": 1}']
+    "line",
+    [
+        "{",
+        "[]",
+        '{"device": "a"}',
+        '{"device": "a", "since": "2024-10-01", "frame": "%%"}',
+        '{"device": "a", "since": "2024-10-01", "frame": 1}',
+        '{"device": "a", "since": "soon", "frame": "AA=="}',
+        '{"device": "a", "frame": "AA=="}',
+    ],
 )
 def test_a_torn_bundle_is_not_read_in_part(frames: Mapping[str, bytes], tmp_path: Path, line: str) -> None:
     path = tmp_path / "policies.bundle"
-    trust.write_bundle(path, [(DeviceId("622-B01"), frames["622-B01"])])
+    trust.write_bundle(path, bundled(frames)[:1])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(ValueError, match=r"policies\.bundle:2"):
         trust.read_bundle(path)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from audio.trust import read_bundle
 from inventory.model import DeviceId
 from tests.e2e.kit import (
     Seen,
@@ -77,7 +76,7 @@ def test_an_emergency_survives_kills(world: World, number: int, victims: tuple[s
 
 def test_an_emergency_reaches_who_was_dead_when_it_was_sent(world: World) -> None:
     """While it is in force the broker and the hub die, too: what the broker kept is there again, to the byte."""
-    policies = {POLICY + d: frame for d, frame in read_bundle(world.folder / "keys" / "policies.bundle").items()}
+    policies = {POLICY + d: frame for d, frame in world.policies().items()}
     usual = push(world, "23557", "normal", "Thường lệ", "--audio", str(melody(world.folder, 1, 8)))
     approve(world, "23557", usual)
     alarm = submit(world, 5)

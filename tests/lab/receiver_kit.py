@@ -70,7 +70,7 @@ def awake(town: Town) -> None:
     root = trust.load_key(town.folder / "trust", "root", "mật khẩu dài")
     assert isinstance(root, Ed25519PrivateKey)
     at = int(now().timestamp() * 1000)
-    frames = {str(name): frame for name, frame in trust.policies(town.network, ON, town.network.trust, root, at)}
+    frames = trust.in_force(trust.policies(town.network, ON, town.network.trust, root, at), ON)
     town.given = replace(town.given, policies=frames)
 
 

@@ -172,7 +172,7 @@ def _given(network: Network, folder: Path, authority: Authority, store: Artifact
     assert network.trust is not None
     assert not isinstance(root, Diagnostic)
     at = int(datetime.now(UTC).timestamp() * 1000)
-    frames = {str(name): frame for name, frame in trust.policies(network, ON, network.trust, root, at)}
+    frames = trust.in_force(trust.policies(network, ON, network.trust, root, at), ON)
     hub = {
         "ca": (authority.folder / ROOT_PEM).read_text(),
         "content_port": PORT,

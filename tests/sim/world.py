@@ -136,6 +136,13 @@ class World:
             raise Broken(f"the inventory has {len(diagnostics)} errors")
         return network
 
+    def policies(self) -> dict[str, bytes]:
+        """Each device's signed policy of the world's first day."""
+        from audio.trust import in_force, read_bundle
+
+        bundle = read_bundle(self.folder / "keys" / "policies.bundle")
+        return in_force(bundle, self.network().on(datetime.fromisoformat(self.start).date()))
+
     def output(self, device: str) -> Path:
         return self.folder / "receivers" / device / "heard.pcm"
 
@@ -278,15 +285,13 @@ class World:
 
     def _enrol(self, device: DeviceId) -> Path:
         """What enrolment leaves on a device: its configuration, the root key and its first policy."""
-        from audio.trust import read_bundle
-
         folder = self.folder / "receivers" / device
         config = folder / "receiver.toml"
         if config.exists():
             return config
         folder.mkdir(parents=True)
         if not hasattr(self, "_policies"):
-            self._policies = read_bundle(self.folder / "keys" / "policies.bundle")
+            self._policies = self.policies()
             trust = self.network().trust
             if trust is None:
                 raise Broken("the inventory has no trust.yaml")

@@ -38,7 +38,7 @@ def test_init_refuses_a_second_time_and_changes_nothing(shell: Shell, tmp_path: 
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("verb", ["init", "keys", "policies"])
+@pytest.mark.parametrize("verb", ["init", "policies"])
 def test_without_a_terminal_and_a_passphrase_it_is_a_usage_error(shell: Shell, tmp_path: Path, verb: str) -> None:
     arguments = (*INIT, tmp_path / "tinh") if verb == "init" else (verb,)
     answer = shell.loa(*arguments)
@@ -74,6 +74,22 @@ def test_keys_for_a_folder_that_has_none(shell: Shell, tmp_path: Path) -> None:
     assert (made.code, made.err) == (0, "")
     assert (folder / "trust.yaml").is_file()
     assert shell.loa("--inventory", folder, "validate").code == 0
+
+
+def test_keys_again_are_those_of_new_units(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "tinh"
+    assert shell.loa(*INIT, folder, LOA_ROOT_PASSPHRASE=PASSPHRASE).code == 0
+    keys = {"LOA_KEYS": str(tmp_path / "tinh.keys")}
+    none = shell.loa("--inventory", folder, "keys", **keys)
+    assert (none.code, none.err) == (0, "")
+    units = folder / "units.yaml"
+    commune = "  - {id: '23557', code: '23557', name: Xã Yên Đỗ, type: commune, parent: '52'}\n"
+    units.write_text(units.read_text(encoding="utf-8") + commune, encoding="utf-8")
+    made = shell.loa("--inventory", folder, "keys", **keys)
+    assert (made.code, made.err) == (0, "")
+    assert "23557" in made.out
+    assert (tmp_path / "tinh.keys" / "issuer-23557.pem").is_file()
+    assert shell.loa("--inventory", folder, "policies", LOA_ROOT_PASSPHRASE=PASSPHRASE, **keys).code == 0
 
 
 def test_init_as_a_program_takes_the_passphrase_from_its_environment(tmp_path: Path) -> None:

@@ -36,15 +36,23 @@ def init_verb(ctx: click.Context, folder: str, code: str, name: str, keys: str |
     )
 
 
-@click.command("keys", help=N_("Make root, hub and issuer keys for an existing province folder."))
+@click.command("keys", help=N_("Make root, hub and issuer keys for an existing province folder, or those it lacks."))
 @click.pass_context
 def keys_verb(ctx: click.Context) -> None:
-    from audio.init import add_keys
+    from audio.init import add_keys, further_keys
 
     call = session(ctx)
-    settings = call.settings
-    _end(call, add_keys(settings.inventory, settings.keys, passphrase(call, new=True), call.today()))
-    call.say(N_("private keys in {keys}: put root.pem away from this machine"), keys=settings.keys)
+    settings, network = call.settings, call.network()
+    if network.trust is None:
+        _end(call, add_keys(settings.inventory, settings.keys, passphrase(call, new=True), call.today()))
+        call.say(N_("private keys in {keys}: put root.pem away from this machine"), keys=settings.keys)
+        return
+    made = further_keys(settings.inventory, settings.keys, network, network.trust, call.today())
+    _end(call, tuple(one for one in made if isinstance(one, Diagnostic)))
+    if not made:
+        call.say(N_("every unit has its key: nothing was made"))
+        return
+    call.say(N_("made keys for {units}: sign new policies with loa policies"), units=", ".join(map(str, made)))
 
 
 @click.command("policies", help=N_("Sign every device's policy with the root key; the hub hands them out."))
@@ -60,9 +68,9 @@ def policies_verb(ctx: click.Context) -> None:
         raise click.exceptions.Exit(FAILED)
     if network.trust is None:
         raise click.UsageError(call.translate(N_("the inventory has no trust.yaml: make keys first")))
-    frames = list(policies(network, network.on(call.today()), network.trust, root, milliseconds(call.now())))
-    write_bundle(call.settings.keys / BUNDLE, frames)
-    call.say(N_("signed {count} policies"), count=number(len(frames)))
+    signed = list(policies(network, network.on(call.today()), network.trust, root, milliseconds(call.now())))
+    write_bundle(call.settings.keys / BUNDLE, signed)
+    call.say(N_("signed {count} policies"), count=number(len(signed)))
 
 
 def passphrase(call: Session, *, new: bool) -> str:
