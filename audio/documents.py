@@ -336,7 +336,7 @@ class HubTime:
 
 def encode(document: object) -> bytes:
     """Compact UTF-8 JSON of a document, fields in declared order: equal values give equal bytes."""
-    return json.dumps(_plain(document), separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def decode(cls: type[T], data: bytes | str) -> T:
@@ -349,14 +349,18 @@ def decode(cls: type[T], data: bytes | str) -> T:
     return value
 
 
-def _plain(value: object) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value
+        return dict(value)
+    return {name: getattr(value, name) for name in _names(cast("Any", type(value)))}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_plain)
 
 
 Reader = Callable[[Any, str], Any]

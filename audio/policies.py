@@ -109,6 +109,8 @@ class PolicyWatch:
         self._hand_out = hand_out
         self._given = self._in_force()
         self._since: dict[Lack, datetime] = {}
+        self._whole: tuple[Network, tuple[Signed, ...], date] | None = None
+        """For which nothing was lacking."""
 
     async def run(self) -> None:
         """Look each minute until cancelled."""
@@ -127,12 +129,22 @@ class PolicyWatch:
             log.info("other policies are in force: %d are handed out", len(given))
             await self._hand_out(given)
             self._given = given
-        found = await asyncio.to_thread(lacking, network, self._bundle.read(), now)
+        found = await asyncio.to_thread(self._lacking, network, now)
         worst = min(found.values(), key=list(Lack).index, default=None)
         self._since = {worst: self._since.get(worst, now)} if worst is not None else {}
         affected = tuple(sorted(found))
         raised = [Raised(SUBJECT, AlarmKind.POLICIES, at, str(lack), affected) for lack, at in self._since.items()]
         await self._store.write(lambda s: settle(s, KINDS, raised, now))
+
+    def _lacking(self, network: Network, now: datetime) -> Mapping[DeviceId, Lack]:
+        """As ``lacking``; where nothing was, nothing is on the same day while both sides are the same."""
+        signed, day = self._bundle.read(), now.astimezone(TIMEZONE).date()
+        whole = self._whole
+        if whole is not None and whole[0] is network and whole[1] is signed and whole[2] == day:
+            return {}
+        found = lacking(network, signed, now)
+        self._whole = None if found else (network, signed, day)
+        return found
 
     def _in_force(self) -> Mapping[str, bytes]:
         on = self._network().on(self._clock().astimezone(TIMEZONE).date())

@@ -151,13 +151,12 @@ def policy(network: Network, device: Device, on: date, trust: Trust) -> Policy:
     Its windows that are over by then are left out.
     """
     units = network.device_chain(device, on)
-    mine = [key for key in trust.keys if key.hub or key.unit in units]
     volume, today = device.volume, to_milliseconds(datetime.combine(on, time(), TIMEZONE))
     return Policy(
         device=device.id,
         units=units,
         groups=network.groups_of(device),
-        keys=tuple(_policy_key(_envelope_key(key)) for key in mine),
+        keys=tuple(_policy_key(_envelope_key(key)) for key in trust.keys_for(units)),
         quiet=_quiet(network, units),
         exceptions=tuple(e for e in grid.exceptions(network, units) if e.until > today),
         ceilings=Ceilings(day=volume.day, early=volume.early, emergency=volume.emergency),

@@ -391,6 +391,14 @@ class Trust:
 
     root: str
     keys: tuple[TrustKey, ...]
+    _of: Mapping[UnitId | None, tuple[TrustKey, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_of", _grouped((None if key.hub else key.unit, key) for key in self.keys))
+
+    def keys_for(self, units: Iterable[UnitId]) -> tuple[TrustKey, ...]:
+        """The hub's keys, and those that sign for these units."""
+        return tuple(key for unit in (None, *units) for key in self._of.get(unit, ()))
 
 
 @dataclass(frozen=True, slots=True)
