@@ -4,11 +4,11 @@ must deal with as an alarm, and what every SIM has used."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from inventory.model import DeviceId
@@ -22,9 +22,15 @@ from nms.outage import Outage
 from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError, from_milliseconds, to_milliseconds
 
 log = logging.getLogger("loa.monitor")
+T = TypeVar("T")
 
 USAGE_EVERY: Final = timedelta(minutes=5)
 """How often what SIMs have used is written; nothing is counted twice after a restart."""
+
+PART: Final = 5_000
+"""Keys in one statement: SQLite and PostgreSQL take 32,766 at most."""
+
+NEVER_READ: Final[Mapping[str, Any]] = {"last_seen": None, "reading": {}}
 
 TOLD: Final = ("state", "cause", "cell", "faults", "turns", "mains_lost")
 """What of a device's health is written as soon as it changes."""
@@ -57,8 +63,7 @@ class StoreRecorder:
 
         def write(session: Session) -> None:
             _write(session, self._waiting, stale, snapshot)
-            for usage in used:
-                session.merge(_usage_row(usage))
+            _write_usages(session, used)
             if raised is not None:
                 settle(session, OF_HEALTH, raised, at)
 
@@ -133,8 +138,13 @@ def usage_of(row: SimUsageRow) -> Usage:
     return Usage(**{name: getattr(row, name) for name in Usage.__slots__})
 
 
-def _usage_row(usage: Usage) -> SimUsageRow:
-    return SimUsageRow(**{name: getattr(usage, name) for name in Usage.__slots__})
+def _write_usages(session: Session, used: Sequence[Usage]) -> None:
+    rows = [{name: getattr(usage, name) for name in Usage.__slots__} for usage in used]
+    known: set[tuple[str, str]] = set()
+    for part in _parts([usage.sim for usage in used]):
+        query = select(SimUsageRow.sim, SimUsageRow.month).where(SimUsageRow.sim.in_(part))
+        known |= {(sim, month) for sim, month in session.execute(query)}
+    _put(session, SimUsageRow, [(row, (row["sim"], row["month"]) in known) for row in rows])
 
 
 def _past(last: datetime | None, now: datetime, time: timedelta) -> bool:
@@ -160,19 +170,48 @@ def _write(
             to=str(change.after),
             cause=change.cause or "",
         )
-    for device, health in rows.items():
-        _keep(session, device, health, snapshot)
+    known = {
+        device
+        for part in _parts(list(rows))
+        for device in session.scalars(select(DeviceStateRow.device).where(DeviceStateRow.device.in_(part)))
+    }
+    written = [(_row(device, health, snapshot), device in known) for device, health in rows.items()]
+    _put(session, DeviceStateRow, [(row if there else {**NEVER_READ, **row}, there) for row, there in written])
 
 
-def _keep(session: Session, device: DeviceId, health: Health, snapshot: Snapshot) -> None:
+def _row(device: DeviceId, health: Health, snapshot: Snapshot) -> dict[str, Any]:
     """The device's row as it is now; of a silent one its last reading stays."""
-    row = session.get(DeviceStateRow, device)
-    if row is None:
-        row = DeviceStateRow(device=device, state="", since=health.since, updated=snapshot.at)
-        session.add(row)
-    row.state, row.since, row.updated = str(health.state), health.since, snapshot.at
-    row.cause, row.misses, row.cell = health.cause or "", health.misses, health.cell
-    row.memory = _memory(health)
+    row = {
+        "device": device,
+        "state": str(health.state),
+        "since": health.since,
+        "updated": snapshot.at,
+        "cause": health.cause or "",
+        "misses": health.misses,
+        "cell": health.cell,
+        "memory": _memory(health),
+    }
     reading = snapshot.reading(device)
     if reading is not None:
-        row.last_seen, row.reading = snapshot.asked.get(device, snapshot.at), dict(reading.metrics)
+        row |= {"last_seen": snapshot.asked.get(device, snapshot.at), "reading": dict(reading.metrics)}
+    return row
+
+
+def _put(
+    session: Session, table: type[DeviceStateRow | SimUsageRow], rows: Iterable[tuple[dict[str, Any], bool]]
+) -> None:
+    """Write rows, of which some are there already: all of a fleet in a few statements."""
+    split: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
+    for row, there in rows:
+        split[there].append(row)
+    new, old = split
+    if new:
+        session.execute(insert(table), new)
+    if old:
+        session.execute(update(table), old)
+
+
+def _parts(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many keys as a statement may name."""
+    for start in range(0, len(keys), PART):
+        yield keys[start : start + PART]
