@@ -30,10 +30,11 @@ test: check ## everything a change must pass: check, then all tests
 check: $(CHECKS) ## format, lint, types, layers, translations, playbooks, alert rules
 	@echo "check: ok"
 
-bench: bootstrap ## every benchmark in turn, each beside the peer it is measured against
-	@for file in benchmarks/bench_*.py; do \
-	  echo "== $$file"; $(PYTHON) -m "benchmarks.$$(basename "$$file" .py)"; \
-	done
+bench: ## every benchmark in turn, each beside the peer it is measured against
+	@scripts/bootstrap bench
+	@failed=""; for file in benchmarks/bench_*.py; do \
+	  name=$$(basename "$$file" .py); echo "== $$name"; $(PYTHON) -m "benchmarks.$$name" || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "bench: budgets not kept:$$failed"; exit 1; }
 
 fuzz: bootstrap ## random bytes into all that reads the network: make fuzz SECONDS=60
 	@env -u VIRTUAL_ENV .venv/bin/uv sync --quiet --locked --inexact --group fuzz
