@@ -53,7 +53,7 @@ class Intake:
         """When each device's newest state came."""
         self.states: dict[str, DeviceState] = {}
         self.dropped: Counter[str] = Counter()
-        self.came_online = False
+        self._arrived = False
         self.awaited: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """By device and airing: who waits for a receipt gets it once it is committed."""
         self.committed: Counter[str] = Counter()
@@ -116,10 +116,15 @@ class Intake:
             self.dropped["device"] += 1
             return
         before = self.states.get(device)
-        self.came_online |= state.online and (before is None or not before.online)
+        self._arrived |= state.online and (before is None or not before.online)
         self.states[device] = state
         self._spoke[device] = self._connection()
         self.spoke_at[device] = self._clock()
+
+    def arrivals(self) -> bool:
+        """Whether a device has come online since this was asked last."""
+        arrived, self._arrived = self._arrived, False
+        return arrived
 
     def words(self) -> dict[str, DeviceState]:
         """Every device's state; one that has not spoken over the present connection counts as offline."""

@@ -40,6 +40,7 @@ from audio.refusals import refuse
 from audio.relays import Relays
 from audio.sounds import sound_of
 from audio.stops import Halt, Lift, Resumed
+from audio.timesignal import TimeSignal
 from audio.trials import Trials, Tried
 from inventory.lines import Relay
 from inventory.model import TIMEZONE, Network, Person
@@ -76,7 +77,6 @@ log = logging.getLogger("loa.playout")
 NOBODY = -1
 """The operating-system user of an act whose user is not known."""
 TICK = 1.0
-TIME_EVERY = 60.0
 PROGRAMMES_EVERY = 3600.0
 """Seconds."""
 
@@ -90,7 +90,9 @@ class Submitted:
 
 
 class Playout:
-    """Bulletins, programmes, orders and receipts of one hub. ``policies``: each device's root-signed frame."""
+    """Bulletins, programmes, orders and receipts of one hub. ``policies``: each device's root-signed frame.
+    ``clock_good``: whether the time may be told; everything else goes on whatever the clock does.
+    """
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class Playout:
         clock: Callable[[], datetime],
         policies: Mapping[str, bytes],
         library: Library,
+        clock_good: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._network = network
@@ -110,7 +113,7 @@ class Playout:
         self._policies = policies
         self._library = library
         self._relays = Relays(network)
-        self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock, self._relays)
+        self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock, self._relays, clock_good)
         self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
         self._trials = Trials(store, self._publisher, self._intake, clock)
         self._unsigned: tuple[Relay, ...] = ()
@@ -355,7 +358,7 @@ class Playout:
     async def _follow(self) -> None:
         """Once a second: what time brings about by itself, and signed time for devices that have just come online."""
         loop = asyncio.get_running_loop()
-        told = moved = loop.time() - PROGRAMMES_EVERY
+        signal, moved = TimeSignal(self._publisher.time), loop.time() - PROGRAMMES_EVERY
         connections, outage = 0, Outage(log)
         while True:
             try:
@@ -367,9 +370,7 @@ class Playout:
                 if fresh:
                     await self._note_broker(seen)
                     connections = seen
-                if fresh or self._intake.came_online or loop.time() - told >= TIME_EVERY:
-                    self._intake.came_online, told = False, loop.time()
-                    await self._publisher.time()
+                await signal.look(self._intake.arrivals() or fresh)
                 if loop.time() - moved >= PROGRAMMES_EVERY:
                     moved = loop.time()
                     await self._note_relays()

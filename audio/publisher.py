@@ -52,13 +52,16 @@ class Publisher:
         library: Library,
         clock: Callable[[], datetime],
         relays: Relays,
+        clock_good: Callable[[], bool],
     ) -> None:
+        """``clock_good``: whether devices may set their clocks by ``clock``."""
         self._store = store
         self._broker = broker
         self._hub = hub
         self._library = library
         self._clock = clock
         self._relays = relays
+        self._clock_good = clock_good
         self._published: dict[str, tuple[Programme, int]] = {}
         self._one_at_a_time = {"prog": asyncio.Lock(), "now": asyncio.Lock()}
 
@@ -145,12 +148,21 @@ class Publisher:
     async def _relaying(self, now: datetime) -> tuple[str, ...]:
         return await self._store.read(lambda s: self._relays.units(s, now - AHEAD, now))
 
-    async def time(self) -> None:
-        now = self._clock()
-        numbers = await self._numbers([f"{TOPICS}/time"], now)
+    async def time(self) -> bool:
+        """Tell devices the time, and whether that was done: not while the hub's own clock is known to be wrong, because
+        they set theirs by it.
+
+        Keeping the number may take long. The instant is taken after that, and the clock is asked about once more.
+        """
+        if not self._clock_good():
+            return False
+        numbers = await self._numbers([f"{TOPICS}/time"], self._clock())
         moment = self._clock()
+        if not self._clock_good():
+            return False
         body = encode(HubTime(to_milliseconds(moment)))
         self._publish(f"{TOPICS}/time", numbers, body, moment, to_milliseconds(moment + WORD), retain=False)
+        return True
 
     def acknowledge(self, receipts: Mapping[str, Sequence[str]], numbers: Mapping[str, int], now: datetime) -> None:
         """Tell devices which receipts are committed; ``numbers`` were kept in the same transaction."""

@@ -2,11 +2,11 @@
 
     python -m benchmarks.bench_live [RECEIVERS]
 
-The session is the hub's (one encode, signed pages of 200 ms, its own connection), the broker a mosquitto as the hub
-starts it. Simulated receivers are connections of their own to it in two processes; each checks every page as a device
-does (bytes that have been checked are remembered: all get the same ones). Icecast gets the same encode, page by page,
-over its source protocol, and as many listeners in as many processes. Some real receiver programs and as many Snapcast
-players write what they sound into files. All on this machine, without TLS.
+Session and microphone are the hub's (one encode, signed pages of 200 ms, its own connection), the broker a mosquitto as
+the hub starts it. Simulated receivers are connections of their own to it in two processes; each checks every page as a
+device does (bytes that have been checked are remembered: all get the same ones). Icecast gets the same encode, page by
+page, over its source protocol, and as many listeners in as many processes. Some real receiver programs and as many
+Snapcast players write what they sound into files. All on this machine, without TLS.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmarks import icecast, programs, receivers, snapcast
 from benchmarks.audience import Audience, Check, Device, Player, Seen
 from benchmarks.heard import Watch
 from benchmarks.measure import cpu, need_files, percent, waited
-from benchmarks.microphone import NAME, Microphone, Nobody, on_air, programme
+from benchmarks.microphone import NAME, Nobody, Speaker, on_air, programme
 from tests.audio.live_kit import running
 from tests.audio.receiver_kit import Kit, free_port
 
@@ -73,13 +73,16 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Steady:
     """A while of the programme. Milliseconds from spoken and from taken to in hand of each page at each receiver, and
-    between the first and the last receiver of each page; pages that did not come; shares of a core that were used.
+    between the first and the last receiver of each page; pages that did not come; frames that the microphone left out,
+    and had not; shares of a core that were used.
     """
 
     spoken: list[float]
     taken: list[float]
     apart: list[float]
     lost: int
+    dropped: int
+    missing: int
     server: Share
     hub: Share
     listeners: float
@@ -135,41 +138,44 @@ def span(seen: Seen, first: int, last: int) -> dict[int, array.array[float]]:
     return {n: instants for n, instants in seen.pages.items() if first <= n <= last}
 
 
-async def steady(audience: Audience, microphone: Microphone, server: int) -> Steady:
+async def steady(audience: Audience, speaker: Speaker, server: int) -> Steady:
     await asyncio.to_thread(audience.tell)
-    clocks, first = Clocks(server, os.getpid()), len(microphone.pages) + 1
+    clocks, first = Clocks(server, os.getpid()), len(speaker.pages) + 1
+    dropped, missing = speaker.dropped, speaker.missing
     await asyncio.sleep(SECONDS)
-    last = len(microphone.pages)
+    last, dropped, missing = len(speaker.pages), speaker.dropped - dropped, speaker.missing - missing
     await asyncio.sleep(1)
     seconds, (used, hub) = clocks.shares()
     seen = await asyncio.to_thread(audience.tell)
     pages = span(seen, first, last)
-    whole = [(microphone.pages[n - 1], instants) for n, instants in pages.items()]
+    whole = [(speaker.pages[n - 1], instants) for n, instants in pages.items()]
     return Steady(
         spoken=[(at - page.spoken) * 1000 for page, instants in whole for at in instants],
         taken=[(at - page.taken) * 1000 for page, instants in whole for at in instants],
         apart=[(max(instants) - min(instants)) * 1000 for instants in pages.values()],
         lost=audience.count * (last - first + 1) - sum(map(len, pages.values())),
+        dropped=dropped,
+        missing=missing,
         server=used,
         hub=hub,
         listeners=seen.cpu / seconds,
     )
 
 
-async def storm(there: Audience, coming: Audience, microphone: Microphone, server: int) -> Storm:
+async def storm(there: Audience, coming: Audience, speaker: Speaker, server: int) -> Storm:
     await asyncio.to_thread(there.tell)
     await asyncio.to_thread(coming.tell)
-    clocks, first = Clocks(server), len(microphone.pages) + 1
+    clocks, first = Clocks(server), len(speaker.pages) + 1
     began = time.monotonic()
     coming.come(STORM, WITHIN)
     await asyncio.sleep(3 * WITHIN)
     await asyncio.to_thread(coming.wait, began + BACK)
-    last = len(microphone.pages)
+    last = len(speaker.pages)
     await asyncio.sleep(DELAY / 1000 + 0.5)
     seconds, (used,) = clocks.shares()
     seen, come = await asyncio.to_thread(there.tell), await asyncio.to_thread(coming.tell)
     pages = span(seen, first, last)
-    took = [at - microphone.pages[n - 1].taken for n, instants in pages.items() for at in instants]
+    took = [at - speaker.pages[n - 1].taken for n, instants in pages.items() for at in instants]
     return Storm(
         pages=len(took),
         late=sum(seconds > DELAY / 1000 for seconds in took),
@@ -190,10 +196,10 @@ class Crowd:
     coming: Audience
     count: int
 
-    async def measure(self, microphone: Microphone, server: int) -> tuple[Steady, Storm]:
+    async def measure(self, speaker: Speaker, server: int) -> tuple[Steady, Storm]:
         await gather(self.there, self.count)
-        quiet = await steady(self.there, microphone, server)
-        return quiet, await storm(self.there, self.coming, microphone, server)
+        quiet = await steady(self.there, speaker, server)
+        return quiet, await storm(self.there, self.coming, speaker, server)
 
     def close(self) -> None:
         self.there.close()
@@ -227,7 +233,7 @@ async def snapcasts(folder: Path) -> AsyncIterator[list[Path]]:
         print(f"no peer Snapcast here (apt-get install {snapcast.SERVER} {snapcast.CLIENT})")
         yield []
         return
-    sound = [frame.samples.tobytes() for frame in programme()]
+    sound = [piece.tobytes() for piece in programme()]
     async with snapcast.running(folder, free_port(), REAL, lambda n: sound[n % len(sound)]) as outputs:
         yield outputs
 
@@ -272,6 +278,8 @@ def print_steady(rows: dict[str, Steady], count: int) -> None:
         times += f"  {statistics.median(row.taken):10.1f} {percent(row.taken, 99):6.1f}"
         times += f"  {statistics.median(row.apart):11.1f} {max(row.apart):7.1f}"
         print(f"{name:13} {times} {row.lost:12}")
+    frames = ", ".join(f"{name} {row.dropped} and {row.missing}" for name, row in rows.items())
+    print(f"frames of 20 ms that waited too long in the microphone and were left out, and that it lacked: {frames}")
     print("CPU in % of a core; waited: wanted to run and had no core, which is what a busy machine adds")
     print("                  server  for 1,000  waited   hub  waited   both for 1,000   the simulated receivers")
     for name, row in rows.items():
@@ -332,9 +340,9 @@ async def tuned(kit: Kit, folder: Path, port: int, crowd: Crowd) -> tuple[Steady
     """Icecast's figures."""
     async with (
         icecast.running(folder, port, crowd.count + STORM + SPARE) as server,
-        on_air(kit, Nobody(), server.source) as microphone,
+        on_air(kit, Nobody(), server.source) as speaker,
     ):
-        return await crowd.measure(microphone, server.pid)
+        return await crowd.measure(speaker, server.pid)
 
 
 async def measure(kit: Kit, folder: Path, ours: tuple[int, Crowd], peer: tuple[int, Crowd] | None) -> bool:
@@ -344,8 +352,8 @@ async def measure(kit: Kit, folder: Path, ours: tuple[int, Crowd], peer: tuple[i
         assert broker.pid is not None
         wire = Wire("127.0.0.1", port)
         # as the hub does it: the wire ends before its sessions
-        async with on_air(kit, wire, Nobody()) as microphone, running(wire.run()):
-            quiet["Loa"], storms["Loa"] = await crowd.measure(microphone, broker.pid)
+        async with on_air(kit, wire, Nobody()) as speaker, running(wire.run()):
+            quiet["Loa"], storms["Loa"] = await crowd.measure(speaker, broker.pid)
             crowd.close()
             heard, others = await clicks(kit, port, folder)
     if peer is not None:

@@ -178,7 +178,7 @@ def compare(version: str, ours: float, profile: Profile) -> None:
 
 
 def table(version: str, here: float) -> tuple[float, bool]:
-    """Prints the rows of one version; the CPU µs of the best full row, and whether the budgets were kept at this pace."""
+    """Prints the rows of one version; the CPU µs of the best full row, and whether budgets were kept at this pace."""
     kept, best = True, float("inf")
     for count, dead, lose in ROWS:
         row = apart(version, count, dead, lose)

@@ -210,6 +210,10 @@ class SelfWatch:
         present = {kind for kind, trouble in self.troubles.items() if trouble.present}
         return {kind.removeprefix("self_"): kind not in present for kind in KINDS}
 
+    def clock_good(self) -> bool:
+        """Whether the wall clock may be believed: not after a jump, also one that no look has seen yet."""
+        return self.ok()["clock"] and abs(self._jumped(self._clock(), self._ticks())) <= JUMP
+
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
         try:
@@ -268,8 +272,7 @@ class SelfWatch:
     def _measure(self, now: datetime, seconds: float) -> Measured:
         watched, pulse = self._watched, self._watched.store.pulse
         disk = shutil.disk_usage(watched.folder)
-        passed = seconds - self._last[1]
-        jumped = (now - self._last[0]).total_seconds() - passed
+        jumped = self._jumped(now, seconds)
         self._last = now, seconds
         return Measured(
             free=disk.free,
@@ -281,6 +284,10 @@ class SelfWatch:
             polled=self._polled(seconds),
             broker=self._without_broker(seconds),
         )
+
+    def _jumped(self, now: datetime, seconds: float) -> float:
+        """By how much the wall clock has gone on more than time since the last look."""
+        return (now - self._last[0]).total_seconds() - (seconds - self._last[1])
 
     def _polled(self, seconds: float) -> float | None:
         if self._watched.poller is None:

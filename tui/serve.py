@@ -326,14 +326,14 @@ def _add_playout(
     keep = timedelta(days=settings.content_days)
     library = Library(settings.state_dir / "content", voice, mp3=settings.mp3, keep=keep)
     library.sweep()
-    policies = trust.in_force(bundle.read(), today(hub.current(), hub.clock))
-    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library)
+policies = trust.in_force(bundle.read(), today(hub.current(), hub.clock))
+    playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library, watch.clock_good)
     hub.tasks["playout"] = playout.run
     hub.tasks["policies"] = PolicyWatch(bundle, hub.store, hub.current, hub.clock, playout.hand_out).run
 
     async def words() -> Mapping[str, DeviceState] | None:
         """By a clock that has just jumped nothing can be said about who should play."""
-        return await playout.words() if watch.ok()["clock"] else None
+        return await playout.words() if watch.clock_good() else None
 
     hub.tasks["listening"] = Watch(hub.store, hub.current, hub.clock, hub.picture(), words).run
     if Role.SOCKET in hub.work.roles:

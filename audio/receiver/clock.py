@@ -28,6 +28,10 @@ HEARD = 10
 """The hub's words of so many minutes are compared: that which was under way for the shortest time is the truest. So
 many that agree are needed to disbelieve a clock that NTP keeps: one may be late, or the hub itself wrong for a minute.
 """
+TOGETHER = 30_000
+"""Words heard within so many ms of the first of them are one, the fastest: the hub tells all whenever somebody comes
+online, and ten words of one bad half-minute must not count for ten minutes.
+"""
 SAVE_EVERY = 600_000
 """The hub tells its time each minute; written is every tenth (ms): flash wears out."""
 STA_UNSYNC = 0x0040
@@ -65,6 +69,7 @@ class DeviceTime:
         self._asked = 0
         self._kept = False
         self._ahead: deque[int] = deque(maxlen=HEARD)
+        self._began = 0
         saved = _saved(path)
         self._floor = saved[0]
         self._agreed = bool(boot) and saved[1] == boot
@@ -97,12 +102,20 @@ class DeviceTime:
     def hub_says(self, at: int) -> None:
         """The hub's time came. On a busy line it comes late, which looks as if this clock were ahead."""
         mine = self._clock.monotonic()
-        self._ahead.append(mine - at)
+        self._count(mine, mine - at)
         self.error = self._compared(self._clock.now() - mine)
         self.issued(at)
         floor, boot = self._state()
         if boot != self._saved[1] or floor >= self._saved[0] + SAVE_EVERY:
             self.save()
+
+    def _count(self, mine: int, ahead: int) -> None:
+        """A word by which the monotonic clock, at ``mine``, is ``ahead`` (ms) of the hub's."""
+        if self._ahead and mine - self._began < TOGETHER:
+            self._ahead[-1] = min(self._ahead[-1], ahead)
+        else:
+            self._began = mine
+            self._ahead.append(ahead)
 
     def _compared(self, apart: int) -> int | None:
         """The clock's error by the words heard, the clock being ``apart`` ms ahead of the monotonic one."""

@@ -147,18 +147,24 @@ class Keys:
 
 
 class Clock:
-    """The province's time: it runs, and tests move it on."""
+    """The province's time: it runs, and tests move it on. ``good``: what the hub knows of it, ``asked`` so often."""
 
     def __init__(self, start: datetime = EVENING) -> None:
         self._start = start
         self._began = time.monotonic()
         self._skipped = timedelta()
+        self.good = True
+        self.asked = 0
 
     def __call__(self) -> datetime:
         return self._start + self._skipped + timedelta(seconds=time.monotonic() - self._began)
 
     def skip(self, **by: float) -> None:
         self._skipped += timedelta(**by)
+
+    def believed(self) -> bool:
+        self.asked += 1
+        return self.good
 
     @property
     def ms(self) -> int:
@@ -293,7 +299,8 @@ async def hub(keys: Keys, folder: Path, library: Library, port: int, clock: Cloc
     """A hub whose task runs until the block ends; it opens its store anew and rebuilds everything from it."""
     with Store.open(folder / "loa.db") as store:
         broker = Broker("127.0.0.1", port)
-        playout = Playout(store, lambda: keys.network, broker, keys.hub, keys.hub_kid, clock, {}, library)
+        key, kid = keys.hub, keys.hub_kid
+        playout = Playout(store, lambda: keys.network, broker, key, kid, clock, {}, library, clock.believed)
         running = Hub(keys, clock, store, broker, playout, port)
         running.tasks.add(asyncio.create_task(playout.run()))
         await asyncio.wait_for(broker.wait_connected(), 60)

@@ -42,6 +42,7 @@ from tests.audio.province import (
     receipt,
 )
 
+TIME = "loa/1/time"
 NOW_WARD, NOW_PROVINCE = "loa/1/now/u/23557/23557", "loa/1/now/u/64/64"
 PROGRAMME, OTHER_PROGRAMME = "loa/1/prog/23557", "loa/1/prog/23560"
 
@@ -417,8 +418,25 @@ async def test_a_device_that_comes_online_is_known_and_gets_the_time(running: Hu
     ear = await running.ear("23557-L01")
     ear.frames.clear()
     await ear.online()
-    await eventually(lambda: "loa/1/time" in ear.frames)
+    await eventually(lambda: TIME in ear.frames)
     assert (await running.playout.now_playing())["23557-L01"].online
+
+
+async def test_while_its_clock_is_wrong_the_hub_tells_no_time_but_everything_else(running: Hub) -> None:
+    ear = await running.ear("23557-L01")
+    first = receipt("23557-L01", "b", "a", running.clock.ms)
+    running.clock.good = False
+    await ear.online()
+    await ear.receipt(first)  # the answer comes after the words that were under way
+    await eventually(lambda: ear.acknowledged() == {first.id})
+    ear.frames.clear()
+    asked = running.clock.asked
+    await eventually(lambda: running.clock.asked >= asked + 2)
+    await running.push(emergency())
+    await eventually(lambda: NOW_PROVINCE in ear.frames)
+    assert TIME not in ear.frames
+    running.clock.good = True
+    await eventually(lambda: TIME in ear.frames)
 
 
 async def test_a_killed_broker_gets_everything_back(running: Hub, server: Mosquitto) -> None:

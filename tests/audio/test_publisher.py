@@ -1,26 +1,30 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio.broker import Broker
-from audio.documents import Airing, NowEntry, NowKind, Span, encode
-from audio.envelope import MAX_FRAME, b64
+from audio.documents import Airing, HubTime, NowEntry, NowKind, Span, decode, encode
+from audio.envelope import MAX_FRAME, Opened, b64, parse
 from audio.grid import Grids
 from audio.library import Library
 from audio.playout import Playout
-from audio.publisher import now_document, programme_document
+from audio.publisher import Hub, Publisher, now_document, programme_document
+from audio.relays import Relays
 from audio.schedule import quiet
 from inventory.model import Session
 from nms.store import BulletinRow, Store, to_milliseconds
 from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, Clock, Keys, network
 
 NOW = to_milliseconds(EVENING)
-DAY = 86_400_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
 def entry(number: int, kind: NowKind = NowKind.EMERGENCY) -> NowEntry:
@@ -95,6 +99,60 @@ def test_the_nearest_units_sessions_and_quiet_hours_hold() -> None:
     assert quiet(net, WARD, NOW, NOW + DAY) == (Span(night, night + 8 * 3_600_000),)
     after_midnight = night + 4 * 3_600_000
     assert quiet(net, WARD, after_midnight, after_midnight + 1)[0].start == night
+
+
+class Wire(Broker):
+    """Keeps what is published, and when."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__("127.0.0.1", 1)
+        self.sent: list[tuple[str, bytes, int]] = []
+        self._now = clock
+
+    def publish(self, topic: str, frame: bytes, *, retain: bool) -> None:
+        self.sent.append((topic, frame, self._now.ms))
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Publisher, Wire, Clock]]:
+    """A publisher whose store takes an hour for a write."""
+    keys, clock = Keys.make(tmp_path / "keys"), Clock()
+    wire = Wire(clock)
+    with Store.open(tmp_path / "loa.db") as store:
+        write = store.write
+
+        async def late(work: Callable[[Any], Any]) -> Any:
+            found = await write(work)
+            clock.skip(hours=1)
+            clock.good = clock() < EVENING + timedelta(minutes=90)
+            return found
+
+        monkeypatch.setattr(store, "write", late)
+        hub, library = Hub(keys.hub, keys.hub_kid), Library(tmp_path / "content")
+        yield Publisher(store, wire, hub, library, clock, Relays(lambda: keys.network), clock.believed), wire, clock
+
+
+async def test_the_hubs_word_has_the_instant_of_its_sending(slow: tuple[Publisher, Wire, Clock]) -> None:
+    publisher, wire, _ = slow
+    assert await publisher.time()
+    [(topic, frame, sent)] = wire.sent
+    parsed = parse(frame)
+    assert isinstance(parsed, Opened)
+    said = decode(HubTime, parsed.body).now
+    assert (topic, parsed.header.issued) == ("loa/1/time", said)
+    assert NOW + HOUR <= said <= sent
+    assert parsed.header.exp == said + 5 * MINUTE
+
+
+async def test_a_clock_that_goes_wrong_while_the_number_is_kept_is_not_told(
+    slow: tuple[Publisher, Wire, Clock],
+) -> None:
+    publisher, wire, clock = slow
+    clock.skip(hours=1)
+    assert not await publisher.time()
+    assert not clock.good
+    assert not await publisher.time()
+    assert wire.sent == []
 
 
 async def test_policies_are_handed_out_as_the_root_signed_them(tmp_path: Path) -> None:

@@ -523,6 +523,46 @@ def test_a_clock_that_ntp_keeps_is_disbelieved_after_ten_words_that_agree(kept: 
     assert (kept.time.error, kept.time.synchronised) == (wrong, False)
 
 
+@pytest.mark.parametrize("wrong", [-3_600_000, 3_600_000])
+def test_many_words_of_one_bad_half_minute_do_not_outweigh_a_clock_that_ntp_keeps(kept: Rig, wrong: int) -> None:
+    """The hub tells all whenever a device comes online, and in a storm of them that is often."""
+    kept.wrong = wrong
+    for _ in range(20):
+        kept.clock.at += 1_400
+        kept.say(TIME, kept.kit.time())
+        assert (kept.time.error, kept.time.synchronised) == (None, True)
+
+
+def test_words_that_agree_for_minutes_count_however_many_they_are(kept: Rig) -> None:
+    kept.wrong = 3_600_000
+    began = kept.clock.at
+    while kept.time.synchronised:
+        kept.say(TIME, kept.kit.time())
+        kept.clock.at += 5_000
+    assert kept.time.error == 3_600_000
+    assert 4 * MINUTE < kept.clock.at - began < 10 * MINUTE
+
+
+def test_a_storm_over_a_busy_line_makes_no_clock_wrong(make: Make) -> None:
+    """Words that all come late, one after the other, do not push out what was heard before them."""
+    rig = make(EVENING)
+    for _ in range(20):
+        rig.clock.at += 1_400
+        rig.say(TIME, rig.kit.time(rig.clock.at - 8_000))
+    assert (rig.time.error, rig.time.synchronised) == (0, True)
+
+
+def test_of_words_that_come_together_the_fastest_counts(make: Make) -> None:
+    rig = make(EVENING, synchronised=False)
+    for late, error in ((9_000, 9_000), (300, 300), (5_000, 300)):
+        rig.clock.at += 1_000
+        rig.say(TIME, rig.kit.time(rig.clock.at - late))
+        assert rig.time.error == error
+    rig.clock.at += MINUTE
+    rig.say(TIME, rig.kit.time(rig.clock.at - 100))
+    assert rig.time.error == 100
+
+
 def test_a_hub_that_was_hours_ahead_for_a_minute_silences_no_clock_that_ntp_keeps(
     kept: Rig, sounds: list[Sound]
 ) -> None:

@@ -20,6 +20,7 @@ from nms.selfwatch import (
     AWAY,
     CALM,
     HELD,
+    JUMP,
     KINDS,
     LEAST,
     MEMORY,
@@ -199,6 +200,33 @@ async def test_a_clock_set_forward_is_one_event_and_one_alarm_that_ends(store: S
         ("self.clock", "", "+3600 s"),
     ]
     assert all(hub.watch.ok().values())
+
+
+@pytest.mark.usefixtures("roomy")
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, JUMP + 0.1])
+async def test_a_clock_is_not_believed_from_its_jump_on_until_it_has_been_steady(
+    store: Store, tmp_path: Path, jump: float
+) -> None:
+    hub = rig(store, tmp_path)
+    await hub.look()
+    hub.times.pass_(3.0)
+    assert hub.watch.clock_good()
+    hub.times.wall += timedelta(seconds=jump)
+    assert not hub.watch.clock_good(), "before the next look"
+    await hub.look()
+    assert not hub.watch.clock_good()
+    hub.times.pass_(HELD[CLOCK] - 10.0)
+    await hub.look()
+    assert not hub.watch.clock_good()
+    await hub.look()
+    assert hub.watch.clock_good()
+
+
+@pytest.mark.usefixtures("roomy")
+async def test_a_clock_that_only_drifts_is_believed(store: Store, tmp_path: Path) -> None:
+    hub = rig(store, tmp_path)
+    hub.times.wall += timedelta(seconds=JUMP - 0.1)
+    assert hub.watch.clock_good()
 
 
 @pytest.mark.usefixtures("roomy")
