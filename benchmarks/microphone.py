@@ -47,9 +47,6 @@ class Page:
 class Speaker:
     """Somebody who speaks into the hub's microphone from the session's beginning on: a frame comes once its 20 ms have
     been spoken. A ``Sounding``. ``missing``: frames that a page had to do without.
-
-    So as much waits in the microphone as may. That is the common case: of ten who begin at any instant between two
-    pages it fills for six.
     """
 
     def __init__(self, sound: Sequence[array.array[int]]) -> None:

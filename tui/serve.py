@@ -326,7 +326,7 @@ def _add_playout(
     keep = timedelta(days=settings.content_days)
     library = Library(settings.state_dir / "content", voice, mp3=settings.mp3, keep=keep)
     library.sweep()
-policies = trust.in_force(bundle.read(), today(hub.current(), hub.clock))
+    policies = trust.in_force(bundle.read(), today(hub.current(), hub.clock))
     playout = Playout(hub.store, hub.current, broker, key, kid, hub.clock, policies, library, watch.clock_good)
     hub.tasks["playout"] = playout.run
     hub.tasks["policies"] = PolicyWatch(bundle, hub.store, hub.current, hub.clock, playout.hand_out).run

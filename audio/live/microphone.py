@@ -14,8 +14,8 @@ from audio.live.feed import FRAME
 from audio.live.source import Frame, frame
 
 PREFILL: Final = 260 // FRAME
-"""Frames that must wait before the first is given, and again after the buffer has run dry: a page takes 200 ms at once,
-the rest is for the moods of the way here.
+"""So many frames must wait before the first is given, and again after the buffer has run dry; no more then do. A page
+takes 200 ms at once, the rest is for the moods of the way here.
 """
 MOST: Final = 340 // FRAME
 """Frames that may wait; beyond that the oldest are left out."""
@@ -41,7 +41,10 @@ class Microphone:
     def put(self, data: bytes) -> None:
         """One frame of ``FRAME_BYTES``."""
         self._frames.append(data)
-        while len(self._frames) > MOST:
+        self._leave(MOST)
+
+    def _leave(self, count: int) -> None:
+        while len(self._frames) > count:
             self._frames.popleft()
             self.dropped += 1
 
@@ -55,6 +58,8 @@ class Microphone:
             self._filling = True
         if self._filling and len(self._frames) < PREFILL:
             return None
+        if self._filling:
+            self._leave(PREFILL)
         self._filling = False
         return frame(self._frames.popleft())
 

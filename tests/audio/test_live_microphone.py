@@ -64,10 +64,20 @@ def test_a_pause_of_the_line_is_silence_and_then_there_must_be_enough_again() ->
 
 def test_the_oldest_gives_way_so_that_nobody_hears_it_late() -> None:
     microphone = Microphone()
-    fill(microphone, 0, MOST + 7)
+    fill(microphone, 0, PREFILL)
+    assert taken(microphone, 1) == [0]
+    fill(microphone, PREFILL, MOST + 8 - PREFILL)
     assert microphone.waiting == MOST * FRAME < 400
     assert microphone.dropped == 7
-    assert taken(microphone, 3) == [7, 8, 9]
+    assert taken(microphone, 3) == [8, 9, 10]
+
+
+def test_a_page_begins_with_no_more_than_has_to_wait() -> None:
+    """Between two pages more may have come: it would be heard that much later to the end."""
+    microphone = Microphone()
+    fill(microphone, 0, MOST)
+    assert taken(microphone, 2) == [MOST - PREFILL, MOST - PREFILL + 1]
+    assert microphone.dropped == MOST - PREFILL
 
 
 def test_what_waits_when_a_speaker_goes_is_not_the_next_ones_beginning() -> None:
