@@ -24,11 +24,13 @@ pytestmark = pytest.mark.slow
 
 LOST, ALL_WELL = 4, 0
 STATION = "23557-L01"
+COMMUNES = ("23557", "23638", "23725", "24046", "24048", "24052", "24061", "24067")
+"""A ward, and communes whose offices share routers."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("failures"), (), poll="1s") as world:
+    with running(tmp_path_factory.mktemp("failures"), (), poll="1s", units=COMMUNES) as world:
         yield world
 
 
