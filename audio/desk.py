@@ -212,13 +212,13 @@ def withdraw(session: Session, scene: Scene, who: Actor, bulletin_id: str, reaso
 
 
 def _schedule(session: Session, scene: Scene, row: BulletinRow, bulletin: Bulletin) -> Done[Approved]:
-    communes = schedule.communes(scene.network, scene.on, bulletin)
+    communes = schedule.communes_ahead(scene.network, scene.on, bulletin)
     if placing.is_offered(bulletin):
         placing.offer(session, row.id, communes)
         return Done(Approved({}, offered=communes), Changed())
     placed = placing.place(session, Grids(scene.network), communes, row, scene.now)
     starts = {str(unit): found[0].start for unit, found in placed.items() if found}
-    homeless = [str(unit) for unit, found in placed.items() if len(found) < row.repeats]
+    homeless = [str(unit) for unit in placing.short(scene.network, placed, row.repeats)]
     cause = f"no room in {len(homeless)} communes" if homeless else ""
     ledger.move(session, scene.now, row, State.SCHEDULED if starts else State.FAILED, cause)
     approved = Approved(starts, tuple(homeless), no_room(scene.network, homeless))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
@@ -15,9 +15,9 @@ from audio.desk import Refusals, Scene
 from audio.documents import Bulletin
 from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
-from inventory.model import Device
+from inventory.model import TIMEZONE, Device, Network
 from inventory.select import fold
-from nms.store import BulletinRow, Store, to_milliseconds
+from nms.store import BulletinRow, Store, from_milliseconds, to_milliseconds
 
 PAGE = 500
 """Bulletins in one answer."""
@@ -108,10 +108,10 @@ class Listing:
         return tuple(self._view(scene, row, narrowed[row.id]) for row in rows)
 
     def _view(self, scene: Scene, row: BulletinRow, narrowed: Narrowed) -> BulletinView:
-        bulletin = ledger.body_of(row)
-        known = (id(scene.network), scene.on, narrowed)
+        bulletin, on = ledger.body_of(row), _day(scene, row)
+        known = (id(scene.network), on, narrowed)
         if self._expected.get(row.id, (None, 0))[0] != known:
-            self._expected[row.id] = known, len(_expected(scene, bulletin, narrowed))
+            self._expected[row.id] = known, len(_expected(scene.network, on, bulletin, narrowed))
         return BulletinView(
             id=row.id,
             title=row.title,
@@ -145,7 +145,7 @@ def of_bulletin(session: Session, scene: Scene, bulletin_id: str) -> Report | Re
     narrowed = _narrowed(session, [(bulletin_id, bulletin.follows)])[bulletin_id]
     return report(
         bulletin_id,
-        [d.id for d in _expected(scene, bulletin, narrowed)],
+        [d.id for d in _expected(scene.network, _day(scene, row), bulletin, narrowed)],
         planned,
         asrun.receipts(session, bulletin_id),
         muting.silenced(session, scene, bulletin),
@@ -159,11 +159,17 @@ def _narrowed(session: Session, bulletins: Sequence[tuple[str, str]]) -> dict[st
     return {bulletin: Narrowed(picked.get(bulletin), told.get(follows)) for bulletin, follows in bulletins}
 
 
-def _expected(scene: Scene, bulletin: Bulletin, narrowed: Narrowed) -> tuple[Device, ...]:
+def _day(scene: Scene, row: BulletinRow) -> date:
+    """The day whose units the bulletin's audience means: that of its first hour; a merge later on changes nothing."""
+    first = max(row.created, from_milliseconds(ledger.body_of(row).valid_from))
+    return scene.network.on(min(first, scene.now).astimezone(TIMEZONE).date())
+
+
+def _expected(network: Network, on: date, bulletin: Bulletin, narrowed: Narrowed) -> tuple[Device, ...]:
     """The loudspeakers that should be heard."""
     units, devices = narrowed.picked, narrowed.told
-    meant = addressed(scene.network, scene.on, bulletin.audience)
-    meant = meant if units is None else tuple(d for d in meant if scene.network.unit_of(d, scene.on) in units)
+    meant = addressed(network, on, bulletin.audience)
+    meant = meant if units is None else tuple(d for d in meant if network.unit_of(d, on) in units)
     return meant if devices is None else tuple(d for d in meant if d.id in devices)
 
 

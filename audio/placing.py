@@ -21,7 +21,7 @@ from audio.grid import Grids
 from audio.schedule import LEAD, Request
 from audio.series import Spacing
 from audio.timetable import Placement
-from inventory.model import Tier, UnitId
+from inventory.model import Network, Tier, UnitId
 from nms.store import AiringRow, BulletinRow, OfferRow, from_milliseconds, to_milliseconds
 
 
@@ -159,8 +159,22 @@ def _rooms(
         first = to_milliseconds(min(begun)) if begun else None
         together = schedule.together(grids, open_, Request(bulletin, 1, not row.play_now), at, first)
         return {unit: (together[unit],) if unit in together else () for unit in wishes}
-    spacing = Spacing(row.every, row.by_session)
-    return {
-        unit: series.starts(grids, unit, Request(bulletin, wish.repeats, not row.play_now), spacing, wish.taken, at)
-        for unit, wish in wishes.items()
-    }
+    spacing, network = Spacing(row.every, row.by_session), grids.network
+    found: dict[UnitId, tuple[Placement, ...]] = {}
+    for unit in sorted(wishes, key=lambda u: schedule.life(network, u).start):
+        wish = wishes[unit]
+        left = max(0, wish.repeats - _before(network, unit, found))
+        request = Request(bulletin, left, not row.play_now)
+        found[unit] = series.starts(grids, unit, request, spacing, wish.taken, at)
+    return found
+
+
+def _before(network: Network, unit: UnitId, placed: Mapping[UnitId, Sequence[Placement]]) -> int:
+    """How many starts all have had who come to this commune from those that it takes the place of."""
+    return min((len(found) for other, found in placed.items() if schedule.heir(network, other, unit)), default=0)
+
+
+def short(network: Network, placed: Mapping[UnitId, Sequence[Placement]], repeats: int) -> tuple[UnitId, ...]:
+    """The communes in which there was no room for all the repeats: neither there nor in those before and after it."""
+    last = (unit for unit in placed if not any(schedule.heir(network, unit, other) for other in placed))
+    return tuple(unit for unit in last if _before(network, unit, placed) + len(placed[unit]) < repeats)

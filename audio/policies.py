@@ -51,7 +51,7 @@ def lacking(network: Network, signed: Iterable[Signed], now: datetime) -> Mappin
     given: dict[DeviceId, list[Signed]] = {}
     for one in signed:
         given.setdefault(one.device, []).append(one)
-    found, days = {}, trust.turns(network, on, SOON.days)
+    found, days = {}, network.turns(on, SOON.days)
     for device in trust.listeners(network, on):
         wanted = tuple(trust.course(network, device, days, network.trust))
         lack = _lack(wanted, given.get(device.id, ()), root, on, to_milliseconds(now))

@@ -10,7 +10,7 @@ from audio import grid
 from audio.bulletin import addressed
 from audio.documents import Bulletin, Span
 from audio.grid import Grids
-from audio.timetable import DAY, Airtime, Placement, Wanted, place
+from audio.timetable import DAY, FOREVER, Airtime, Placement, Wanted, place
 from inventory.model import TIMEZONE, Network, UnitId
 from nms.store import from_milliseconds, to_milliseconds
 
@@ -39,16 +39,38 @@ def communes(network: Network, on: date, bulletin: Bulletin) -> tuple[UnitId, ..
     return tuple(sorted(unit for unit in units if unit is not None))
 
 
+def communes_ahead(network: Network, on: date, bulletin: Bulletin) -> tuple[UnitId, ...]:
+    """As ``communes``, and those that will be while the bulletin is valid: a merge may lie between its repeats."""
+    days = (from_milliseconds(bulletin.valid_until).astimezone(TIMEZONE).date() - on).days + 1
+    found = {unit for day in network.turns(on, days) for unit in communes(network, day, bulletin)}
+    return tuple(sorted(found))
+
+
+def life(network: Network, unit: UnitId) -> Span:
+    """While the unit is there; always where the inventory stands still at a date."""
+    known = network.units[unit]
+    if network.as_of is not None:
+        return Span(0, FOREVER)
+    start = _instant(known.valid_from, time()) if known.valid_from is not None else 0
+    return Span(start, _instant(known.valid_to, time()) if known.valid_to is not None else FOREVER)
+
+
+def heir(network: Network, unit: UnitId, other: UnitId) -> bool:
+    """Whether ``other`` is what ``unit`` becomes at its end."""
+    end = network.units[unit].valid_to
+    return end is not None and unit != other and network.successor(unit, end) == other
+
+
 def starts(grids: Grids, unit: UnitId, request: Request, taken: Sequence[Span], now: int) -> tuple[Placement, ...]:
     """The starts in that commune around what it airs already; fewer than asked for where there is no room."""
-    bulletin, network = request.bulletin, grids.network
-    until = min(bulletin.valid_until, now + FARTHEST)
+    bulletin, network, there = request.bulletin, grids.network, life(grids.network, unit)
+    until = min(bulletin.valid_until, now + FARTHEST, there.until)
     wanted = Wanted(
         bulletin=bulletin.id,
         cls=bulletin.cls,
         duration=bulletin.duration,
-        valid_from=bulletin.valid_from,
-        valid_until=bulletin.valid_until,
+        valid_from=max(bulletin.valid_from, there.start),
+        valid_until=min(bulletin.valid_until, there.until),
         repeats=tuple(range(request.repeats)),
         sessions=request.sessions,
     )

@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -180,14 +180,6 @@ class Signed:
     frame: bytes
 
 
-def turns(network: Network, on: date, days: int) -> tuple[date, ...]:
-    """That date, and the days of the ``days`` ahead on which units, and what stands in them, change."""
-    found = {day for unit in network.units.values() for day in (unit.valid_from, unit.valid_to)}
-    found |= {d for h in network.hamlets.values() for m in h.memberships for d in (m.valid_from, m.valid_to)}
-    until = on + timedelta(days=days)
-    return (on, *sorted(day for day in found if day is not None and on < day < until))
-
-
 def course(network: Network, device: Device, days: Sequence[date], trust: Trust) -> Iterator[tuple[date, Policy]]:
     """The policy that a device has on the first of these days, and each other one that follows it, with its first day.
 
@@ -211,7 +203,7 @@ def policies(
 
     Those to come are signed with today's: the root key lies in a safe, and a merge comes at midnight.
     """
-    kid, exp, ahead = envelope.key_id(_public(root)), now_ms + days * DAY, turns(network, on, days)
+    kid, exp, ahead = envelope.key_id(_public(root)), now_ms + days * DAY, network.turns(on, days)
     for device in listeners(network, on):
         topic = f"loa/1/policy/{device.id}"
         for number, (since, found) in enumerate(course(network, device, ahead, trust)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NewType, TypeVar
 from zoneinfo import ZoneInfo
@@ -438,6 +438,15 @@ class Network:
     def on(self, today: date) -> date:
         """The default date of a query: the inventory's ``as_of`` where it has one, else today."""
         return self.as_of or today
+
+    def turns(self, on: date, days: int) -> tuple[date, ...]:
+        """That date, and the days of the ``days`` ahead on which units, or what stands in them, change."""
+        if self.as_of is not None:
+            return (on,)
+        found = {day for unit in self.units.values() for day in (unit.valid_from, unit.valid_to)}
+        found |= {d for h in self.hamlets.values() for m in h.memberships for d in (m.valid_from, m.valid_to)}
+        until = on + timedelta(days=days)
+        return (on, *sorted(day for day in found if day is not None and on < day < until))
 
     def successor(self, unit: UnitId, on: date) -> UnitId | None:
         """``unit`` itself while it is valid, else what it became by ``on``; None if that is not one unit."""
