@@ -49,8 +49,8 @@ KINDS = (
 STANDING = frozenset({AlarmKind.CLOCK_OFF, AlarmKind.CACHE_INCOMPLETE})
 """What stays wrong while the device cannot be asked; the others are about a moment that passes."""
 
-_CUT = ("emergency", "drill", "follow_up", "restart", "shutdown")
-"""Reasons of a receipt after which the remainder may still play."""
+_CUT = ("emergency", "drill", "follow_up", "restart", "shutdown", "no content", "storage full")
+"""Reasons of a receipt after which the remainder may still play; of the last two a siren was all that sounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,20 @@ def _due(held: Held, said: Word, history: Sequence[Segment], due: Due) -> Play |
     return due.play if meant else None
 
 
+def _able(held: Held, cached: Sequence[str] | None) -> Held:
+    """What of it can sound on a device with these sounds: of an order that has none of its own there, the siren.
+
+    An order without a siren stays whole: it should be heard, and nothing of it is.
+    """
+    if cached is None or not held.orders:
+        return held
+    return replace(held, orders=tuple((_dumb(o, cached) and o.siren_alone) or o for o in held.orders))
+
+
+def _dumb(order: Order, cached: Sequence[str]) -> bool:
+    return order.bulletin is not None and not any(voice.content in cached for voice in order.bulletin.voices)
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------------
 
 
@@ -235,10 +249,11 @@ def find(
     ``due``: what an undisturbed one plays at ``said.at``; ``soon``: ``CALM`` later. ``playing_since``: how long the hub
     knows that it plays what it plays.
     """
+    able = _able(held, said.cached)
     if said.playing:
-        yield from _sounding(held, said, history, due, playing_since)
+        yield from _sounding(able, said, history, due, playing_since)
     else:
-        yield from _silent(held, said, history, due, soon)
+        yield from _silent(able, said, history, due, soon)
     if said.clock_error is not None and abs(said.clock_error) > OFF:
         yield Finding(AlarmKind.CLOCK_OFF, "", f"{said.clock_error / 1000:+.0f} s", said.at)
     if said.cached is not None:

@@ -9,6 +9,7 @@ The rules (domain.md's, and nothing else):
   silent window;
 - no more scheduled sound begins than the policy's airtime of the local day still holds;
 - an interrupted recording's remainder plays if it waited at most 2 minutes and still fits;
+- a siren is followed by its message, however late, while its round lasts; no round has a second siren;
 - each (item, repeat) begins once, across reboots;
 - a relay keeps its instants: it is joined late at where it is, rejoined after an interruption, and over at its end;
 - a stop silences what it names, or, naming nothing, everything that began before it;
@@ -22,7 +23,7 @@ All times are Unix milliseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audio.documents import EVERYTHING, Airing, Bulletin, BulletinClass, ContentKind, NowKind, Policy, Resume, Span
 
@@ -62,6 +63,19 @@ class Order:
     start: int
     until: int
     bulletin: Bulletin | None = None
+
+    @property
+    def siren_alone(self) -> Order | None:
+        """What is left of it on a device that holds none of its sounds: the siren or chime, which the device makes
+        itself. Its round is exactly that, and comes as often as the order's own. None where it has neither.
+
+        An order for one round (``every`` 0) sounds it once: who signed it asked for one, and a siren again and again
+        without a word is no warning. The message follows in that round, whenever its sound comes.
+        """
+        bulletin = self.bulletin
+        if self.kind not in (NowKind.EMERGENCY, NowKind.DRILL) or bulletin is None or not bulletin.siren:
+            return None
+        return replace(self, bulletin=replace(bulletin, content="", duration=0, times=1, also=()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +420,9 @@ def _round(order: Order, heard: dict[tuple[str, int], Segment], now: int, policy
     if segment is None:
         return Play(order.entry, number, bulletin, 0, now + length), again
     offset = _position(segment, now)
-    if segment.ended is not None and not _may_resume(segment, now):
+    # who has heard the siren waits for the words: nothing of them is lost that the two minutes could be for
+    unsaid = segment.cut and offset <= bulletin.siren
+    if segment.ended is not None and not unsaid and not _may_resume(segment, now):
         return None, again
     if offset >= length:
         return None, again

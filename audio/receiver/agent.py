@@ -20,11 +20,12 @@ from audio.documents import (
 )
 from audio.receiver import VERSION
 from audio.receiver.cache import LACKS, CacheLike
+from audio.receiver.choice import decided, here, received
 from audio.receiver.clock import DeviceTime
 from audio.receiver.held import Held
 from audio.receiver.journal import Journal, uuid7
 from audio.receiver.link import Connection, Message
-from audio.receiver.live import LOOK, LiveLike, Signal, due, is_live
+from audio.receiver.live import LiveLike, Signal, due, is_live
 from audio.receiver.report import LinkLike, Reporter
 from audio.receiver.sound import Round, SoundError, Tone
 from audio.receiver.stage import NO_SIGNAL, Stage
@@ -32,14 +33,12 @@ from audio.receiver.status import Fault, State, Status, on_battery, temperature
 from audio.receiver.trials import Trials
 from audio.receiver.trust import BAD_CONTENT, topics
 from audio.receiver.voices import narrowed, said, waits, wanted
-from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, follows_heard, missed, what_plays
+from audio.timetable import DAY, MINUTE, Decision, Item, Order, Play, follows_heard, missed
 
 LATE = 250
 """A change that the loop comes to this late (ms) is decided as of its own instant."""
 EARLY = 60
 """A start is decided this many ms before its instant, so that its first sample sounds at the instant."""
-SCRAP = 500
-"""So little of a relay (ms) is not begun: its sound ends up to a block before its window."""
 AHEAD = 400
 """Sounds are opened this many ms before they are due."""
 TICK = 1_000
@@ -196,33 +195,10 @@ class Agent:
             self._held.keep(*news.save)
 
     def _decide(self, at: int) -> Decision:
-        """The timetable's decision over what is on this device's storage."""
-        items = tuple(i for i in self._relevant(at) if i.airing.start > at or self._here(i.bulletin))
-        orders, policy, history = self._held.orders, self._held.policy, self._journal.history
-        decision = what_plays(items, orders, history, at, policy)
-        if decision.play is None or all(self._cache.has(v.content) for v in self._said(decision.play)):
-            return self._received(decision, at)
-        here = narrowed(orders, self._cache.has)
-        other = what_plays(items, here, history, at, policy)
-        if decision.reason == str(NowKind.FOLLOW_UP) or (
-            other.play is not None and self._order(other.play) is not None
-        ):
-            return other
-        return Decision(None, "emergency hold", min(decision.until, other.until))
-
-    def _here(self, bulletin: Bulletin) -> bool:
-        """Whether its sound need not be waited for: it is held, or comes only when it is heard."""
-        return is_live(bulletin) or self._cache.has(bulletin.content)
-
-    def _received(self, decision: Decision, at: int) -> Decision:
-        """The decision; while a relay's pages are missing, or at its very end, silence."""
-        play, on_air = decision.play, self._stage.on_air
-        goes_on = play is not None and on_air is not None and on_air.play.airing == play.airing
-        if play is None or goes_on or not is_live(play.bulletin):
-            return decision
-        if play.ends - at >= SCRAP and self._live.ready(play.bulletin.content, at):
-            return decision
-        return Decision(None, NO_SIGNAL, min(decision.until, at + LOOK))
+        """The timetable's decision over what is on this device's storage, or comes in live."""
+        held, history = self._held, self._journal.history
+        decision = decided(self._relevant(at), held.orders, history, at, held.policy, self._cache.has)
+        return received(decision, at, self.playing, self._live)
 
     def _chosen(self, decision: Decision, at: int) -> Decision:
         """The timetable's decision, or a trial for which it leaves room."""
@@ -261,14 +237,22 @@ class Agent:
             self._stage.close(Result.PARTIAL, reason, cut=cut)
         if play is not None:
             try:
-                whole = Result.CHECKED if self._trials.kind(play) is TrialKind.CHECK else Result.PLAYED
-                self._stage.begin(play, self._round(play, at), at, play.ends - at, whole)
+                self._stage.begin(play, self._round(play, at), at, play.ends - at, *self._whole(play))
             except SoundError as error:
                 self._trials.refuse(play.airing, f"decoder: {error}")
                 self._held.refuse(BAD_CONTENT, str(error))
                 for voice in self._said(play):
                     self._cache.drop(voice.content)
                 self._want(at)
+
+    def _whole(self, play: Play) -> tuple[Result, str]:
+        """What its receipt says if it runs to its end, and what it lacks then: a siren alone is not what was to be
+        heard.
+        """
+        if self._trials.kind(play) is TrialKind.CHECK:
+            return Result.CHECKED, ""
+        alone = self._order(play) is not None and not self._said(play)
+        return (Result.PARTIAL, self._cache.lack) if alone else (Result.PLAYED, "")
 
     def _interruption(self, decision: Decision, at: int) -> tuple[str, bool]:
         """Why the sound ends before its time, and whether that may pass."""
@@ -290,12 +274,12 @@ class Agent:
         bulletin, order = play.bulletin, self._order(play)
         if is_live(bulletin):
             return Signal(self._live, bulletin.content, self._volume(bulletin, order, at))
-        (path, duration), *then = ((self._cache.path(v.content), v.duration) for v in self._said(play))
+        sounds = tuple((self._cache.path(voice.content), voice.duration) for voice in self._said(play))
         volume = self._volume(bulletin, order, at)
         if order is None:
-            return Round(path, duration, offset=play.offset, volume=volume)
+            return Round(sounds, offset=play.offset, volume=volume)
         drill = order.kind is NowKind.DRILL
-        return Round(path, duration, bulletin.siren, bulletin.times, play.offset, volume, tuple(then), drill)
+        return Round(sounds, bulletin.siren, bulletin.times, play.offset, volume, drill)
 
     def _volume(self, bulletin: Bulletin, order: Order | None, at: int) -> int:
         """Percent: never above the policy's ceiling for this class and hour; a drill is held to the day's.
@@ -338,7 +322,7 @@ class Agent:
             return NO_SIGNAL if item.relay else "busy"
         if not item.relay and self._journal.doubtful(item.airing):
             return "restart"
-        if not self._here(item.bulletin):
+        if not here(item.bulletin, self._cache.has):
             return self._cache.lack
         return "busy" if decision.play is not None else "too late"
 
@@ -363,8 +347,8 @@ class Agent:
         for order in self._held.orders:
             if self._in_vain(order, now, since) and order.entry not in begun and (order.entry, 0) not in reported:
                 assert order.bulletin is not None
-                here = narrowed((order,), self._cache.has)
-                why = self._why.pop((order.entry, 0), "too late" if here else self._cache.lack)
+                audible = narrowed((order,), self._cache.has)
+                why = self._why.pop((order.entry, 0), "too late" if audible else self._cache.lack)
                 self._journal.report(self._refusal(order.entry, 0, order.bulletin, now, why))
 
     def _in_vain(self, order: Order, now: int, since: int) -> bool:

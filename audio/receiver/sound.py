@@ -36,19 +36,17 @@ class SoundError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A siren of ``siren`` ms, then ``times`` times exactly ``duration`` ms of ``content``; from ``offset`` ms on.
+    """A siren of ``siren`` ms, then ``times`` times all that is ``said``; from ``offset`` ms on.
 
-    ``then``: what is said after ``content`` each time, the message in further languages, with its length in ms. A
-    ``drill`` begins with a chime in place of the siren.
+    ``said``: each sound with exactly so many ms of it, the message in one language after the other; nothing of it where
+    none is here. A ``drill`` begins with a chime in place of the siren.
     """
 
-    content: Path
-    duration: int
+    said: tuple[tuple[Path, int], ...]
     siren: int = 0
     times: int = 1
     offset: int = 0
     volume: int = 100
-    then: tuple[tuple[Path, int], ...] = ()
     drill: bool = False
 
 
@@ -127,7 +125,7 @@ def _pieces(what: Round | Tone) -> Iterator[bytes]:
     if what.offset < what.siren:
         yield (chime if what.drill else siren)(what.siren)[what.offset * PER_MS * 2 :]
     passed = max(what.offset - what.siren, 0)
-    for content, duration in ((what.content, what.duration), *what.then) * what.times:
+    for content, duration in what.said * what.times:
         if passed < duration:
             yield from _exactly((duration - passed) * PER_MS * 2, decode(content, passed * PER_MS))
         passed = max(passed - duration, 0)

@@ -52,6 +52,8 @@ class OnAir:
     volume: int
     whole: Result
     """What it is if it runs to its end."""
+    lack: str = ""
+    """Why this is not all that was to be heard; the rest may follow."""
     live: bool = False
 
     def short(self, samples: int) -> bool:
@@ -92,10 +94,18 @@ class Stage:
             self._ready = _Ready(_key(play), what, primed(blocks(what)))
 
     def begin(
-        self, play: Play, what: Round | Tone | Signal, at: int, remains: int, whole: Result = Result.PLAYED
+        self,
+        play: Play,
+        what: Round | Tone | Signal,
+        at: int,
+        remains: int,
+        whole: Result = Result.PLAYED,
+        lack: str = "",
     ) -> None:
         """Puts ``remains`` ms of ``play`` on the air at ``at``, or as soon as it can be; what is live ends when it
         was to, however late it begins. Raises SoundError instead.
+
+        With a ``lack`` it is partial even if it runs to its end, for that reason, and its remainder may follow.
         """
         source = self._opened(play, what)
         live = isinstance(what, Signal)
@@ -104,7 +114,7 @@ class Stage:
         self._journal.begin(self._receipt(play, began, whole))
         now = self._time.now()
         self._player.start(source(began, ends), began, now - began)
-        self.on_air = OnAir(play, began, ends, what.volume, whole, live)
+        self.on_air = OnAir(play, began, ends, what.volume, whole, lack, live)
         self._progress = began
         log.info("plays %s of %s from %d ms on", play.airing, play.bulletin.id, play.offset)
 
@@ -136,8 +146,10 @@ class Stage:
             heard = self._player.heard
             self.failure = heard.failure
             lost = NO_SIGNAL if self.on_air.short(heard.samples) else ""
-            reason = heard.failure or lost
-            self.close(Result.PARTIAL if reason else self.on_air.whole, reason, cut=bool(lost))
+            reason = heard.failure or lost or self.on_air.lack
+            # an output that fails is not tried again and again: what it was for has had its round
+            cut = bool(lost or (self.on_air.lack and not heard.failure))
+            self.close(Result.PARTIAL if reason else self.on_air.whole, reason, cut=cut)
         elif now > self.on_air.ends + STALLED:
             self.failure = "output stalled"
             self.close(Result.PARTIAL, self.failure, cut=False)

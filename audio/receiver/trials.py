@@ -79,7 +79,7 @@ class Trials:
         if kind is None:
             return None
         if play.bulletin.content:
-            return Round(path(play.bulletin.content), LENGTH[kind], volume=0)
+            return Round(((path(play.bulletin.content), LENGTH[kind]),), volume=0)
         return Tone(LENGTH[kind], ceiling if kind is TrialKind.TONE else 0)
 
     def refuse(self, airing: str, reason: str) -> None:

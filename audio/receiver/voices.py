@@ -10,14 +10,17 @@ from audio.timetable import Item, Order
 
 
 def said(bulletin: Bulletin, policy: Policy, *, ordered: bool) -> tuple[Voice, ...]:
-    """What this device says of the bulletin, one after the other; nothing of a relay is held here."""
-    if bulletin.kind is ContentKind.RELAY:
+    """What this device says of the bulletin, one after the other: nothing of a siren alone; a relay's is not held."""
+    if bulletin.kind is ContentKind.RELAY or not bulletin.content:
         return ()
     return bulletin.said(policy.languages) if ordered else bulletin.voices[:1]
 
 
 def narrowed(orders: Iterable[Order], has: Callable[[str], bool]) -> tuple[Order, ...]:
-    """The orders in those of their languages whose sound is here: an alarm does not wait for the rest of them."""
+    """The orders in those of their languages whose sound is here: an alarm does not wait for the rest of them.
+
+    Of one whose sounds are all missing the siren is left; without one it is left out.
+    """
     found = []
     for order in orders:
         if order.bulletin is None:
@@ -26,6 +29,8 @@ def narrowed(orders: Iterable[Order], has: Callable[[str], bool]) -> tuple[Order
             main, *also = voices
             bulletin = replace(order.bulletin, language=main.language, content=main.content, duration=main.duration)
             found.append(replace(order, bulletin=replace(bulletin, also=tuple(also))))
+        elif (siren := order.siren_alone) is not None:
+            found.append(siren)
     return tuple(found)
 
 

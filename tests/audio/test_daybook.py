@@ -82,6 +82,13 @@ def book(day: Day, *receipts: Receipt, by: By = By.UNIT, who: Listener | None = 
             Fate.PARTIAL,
             "stopped",
         ),
+        # a siren whose message did not come, and one whose message did
+        ((told(Result.PARTIAL, 0, ended=5_000, reason="no content"),), Fate.PARTIAL, "no content"),
+        (
+            (told(Result.PARTIAL, 0, ended=5_000, reason="no content"), told(Result.PLAYED, 90_000, offset=5_000)),
+            Fate.HEARD,
+            "",
+        ),
         ((told(Result.MISSED, 600_000, reason="quiet hours"),), Fate.MISSING, "quiet hours"),
         ((told(Result.REFUSED, 600_000, reason="no content"),), Fate.MISSING, "no content"),
         ((told(Result.MISSED, 600_000),), Fate.MISSING, "missed"),

@@ -40,6 +40,14 @@ def test_an_interrupted_device_that_played_the_rest_has_heard_it_and_started_onc
     assert (outcome.heard, outcome.at, outcome.latency) == (Heard.HEARD, START + 100, 100)
 
 
+def test_a_siren_alone_is_heard_in_part_until_its_message_has_been_said() -> None:
+    siren = receipt("L1", "b", "e1", START + 60, result=Result.PARTIAL, reason="no content")
+    words = receipt("L1", "b", "e1", START + 300_000, offset=4_000)
+    for told, heard, reason in (((siren,), Heard.PARTIAL, "no content"), ((siren, words), Heard.HEARD, "")):
+        (outcome,) = report("b", ["L1"], [Planned("e1", START)], told).outcomes
+        assert (outcome.heard, outcome.latency, outcome.reason) == (heard, 60, reason)
+
+
 def test_who_was_silenced_is_told_so_unless_it_was_heard() -> None:
     receipts = [
         receipt("L1", "b", "a1", START),

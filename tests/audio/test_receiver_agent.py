@@ -84,6 +84,8 @@ class Ears:
         self._source: bytes = b""
         self._stopped: Heard | None = Heard(0, 0)
         self.played: list[bytes] = []
+        self.failure = ""
+        """Why nothing that begins runs to its end."""
 
     def start(self, source: Iterator[bytes], at: int, late: int) -> None:
         assert late >= -60
@@ -96,11 +98,12 @@ class Ears:
             return self._stopped
         passed = max(self._clock.at - self._at, 0) * 48
         samples = min((passed + BLOCK - 1) // BLOCK * BLOCK, len(self._source) // 2)
-        return Heard(samples, samples)
+        return Heard(samples, samples, self.failure)
 
     @property
     def done(self) -> bool:
-        return self._stopped is None and (self._clock.at - self._at) * 96 >= len(self._source)
+        over = (self._clock.at - self._at) * 96 >= len(self._source)
+        return self._stopped is None and (over or bool(self.failure))
 
     def stop(self) -> Heard:
         self._stopped = self.heard
@@ -729,7 +732,7 @@ def test_no_volume_above_the_policy(
 
 
 def _full(rig: Rig, sound: Sound, kind: NowKind | None) -> bytes:
-    return b"".join(blocks(Round(sound.path, sound.duration, siren=1_000 if kind else 0)))
+    return b"".join(blocks(Round(((sound.path, sound.duration),), siren=1_000 if kind else 0)))
 
 
 def test_receipts_are_sent_until_the_hub_has_them(make: Make, sounds: list[Sound]) -> None:
@@ -793,7 +796,7 @@ def test_an_emergency_repeats_until_it_is_over(make: Make, sounds: list[Sound]) 
     ]
 
 
-def test_an_emergency_whose_sound_is_not_here_holds_the_rest_and_is_fetched_at_once(
+def test_an_emergency_with_neither_siren_nor_sound_holds_the_rest_and_is_fetched_at_once(
     make: Make, sounds: list[Sound]
 ) -> None:
     rig = make()
@@ -1005,7 +1008,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> None:
         mine = tuple(i for i in over if (i.airing.airing, i.airing.repeat) not in heard)
         return mine + missed([i for i in items if not live(i)], history, now, policy, since=since)
 
-    monkeypatch.setattr("audio.receiver.agent.what_plays", plays)
+    monkeypatch.setattr("audio.receiver.choice.what_plays", plays)
     monkeypatch.setattr("audio.receiver.agent.missed", misses)
 
 

@@ -52,7 +52,7 @@ def play(output: AlsaOutput, source: Iterator[bytes]) -> Player:
 
 def test_what_the_library_plays_is_the_sound_to_the_sample(kept: Path, tmp_path: Path) -> None:
     sound = make_sound(tmp_path, 1_000, 5)
-    what = Round(sound.path, 1_000, siren=200, times=2, volume=60)
+    what = Round(((sound.path, 1_000),), siren=200, times=2, volume=60)
     output = AlsaOutput("kept")
     player = play(output, primed(blocks(what)))
     expected = b"".join(blocks(what))

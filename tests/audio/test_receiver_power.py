@@ -154,7 +154,7 @@ def _check(evening: Evening, rig: Rig, kept: list[Receipt]) -> None:
     for topic, frame in evening.retained.items():
         rig.say(topic, frame)
     rig.run(EVENING + 30_000)
-    whole = b"".join(blocks(Round(rig.shelf.path(evening.sound.content), 2_000, volume=80)))
+    whole = b"".join(blocks(Round(((rig.shelf.path(evening.sound.content), 2_000),), volume=80)))
     for played in rig.ears.played:
         # without the mark it goes on where the journal knew it last, less than two seconds before
         assert len(played) < len(whole) / 2, "only what was cut short may go on"

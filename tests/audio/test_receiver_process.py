@@ -169,7 +169,7 @@ def likeness(heard: Any, reference: Any) -> float:
 
 
 def rendered(sound: Sound, offset: int = 0) -> Any:
-    return np.frombuffer(b"".join(blocks(SoundRound(sound.path, sound.duration, offset=offset))), dtype="<i2")
+    return np.frombuffer(b"".join(blocks(SoundRound(((sound.path, sound.duration),), offset=offset))), dtype="<i2")
 
 
 def assert_heard(device: Device, receipt: Receipt, reference: Any) -> None:
@@ -290,6 +290,38 @@ def test_a_screaming_horn_is_silenced_and_heard_again(
     assert storm.result is Result.PLAYED
     assert storm.started >= mended
     assert_heard(device, storm, rendered(alarm))
+
+
+@pytest.mark.slow
+def test_an_alarm_that_comes_without_its_sound(
+    world: Callable[[int], tuple[Kit, Device, Ear]], store: Path, tmp_path: Path
+) -> None:
+    alarm = make_sound(tmp_path / "elsewhere", 2_000, 31)
+    kit, device, ear = world(NIGHT)
+    told = kit.now()
+    warning = replace(kit.bulletin(alarm), cls=BulletinClass.EMERGENCY, siren=10_000, times=2, volume=100, id="storm")
+    order = emergency(kit, warning, told, told + 3_600_000)
+    ear.say("loa/1/now/u/64/64", kit.orders(order))
+    until(lambda: ear.states[-1].playing == order.entry)
+    until(lambda: kit.now() > ear.states[-1].at + 1_000)
+    # power fails in the middle of the siren: after the restart the rest of it sounds, and no second one
+    device.end(signal.SIGKILL)
+    device.start()
+    until(lambda: len(ear.of(order.entry)) == 2, 60)
+    broken, rest = ear.of(order.entry)
+    assert (broken.offset, broken.result, broken.reason) == (0, Result.PARTIAL, "restart")
+    assert (rest.offset, rest.result, rest.reason) == (broken.ended - broken.started, Result.PARTIAL, "no content")
+    assert rest.offset + rest.ended - rest.started == warning.siren
+    assert alarm.content not in ear.states[-1].cached
+
+    (store / alarm.content).write_bytes(alarm.data)
+    until(lambda: len(ear.of(order.entry)) == 3, 60)
+    words = ear.of(order.entry)[-1]
+    assert (words.repeat, words.offset, words.result, words.reason) == (0, warning.siren, Result.PLAYED, "")
+    whole = np.concatenate([np.frombuffer(siren(warning.siren), dtype="<i2"), rendered(alarm), rendered(alarm)])
+    for receipt in (broken, rest, words):
+        assert_heard(device, receipt, whole)
+    assert not device.at(rest.ended, words.started - rest.ended).any()
 
 
 def test_a_night_of_forgeries(world: Callable[[int], tuple[Kit, Device, Ear]], store: Path) -> None:

@@ -35,8 +35,8 @@ def test_the_siren_is_the_same_everywhere_and_joins_without_a_click() -> None:
 
 
 def test_a_drill_begins_with_a_sound_of_its_own_as_long_as_the_siren(sound: Sound) -> None:
-    drill = b"".join(blocks(Round(sound.path, 1_000, siren=2_300, drill=True)))
-    real = b"".join(blocks(Round(sound.path, 1_000, siren=2_300)))
+    drill = b"".join(blocks(Round(((sound.path, 1_000),), siren=2_300, drill=True)))
+    real = b"".join(blocks(Round(((sound.path, 1_000),), siren=2_300)))
     assert len(drill) == len(real)
     assert drill[: 2_300 * 96] == chime(2_300)
     assert drill[2_300 * 96 :] == real[2_300 * 96 :]
@@ -46,34 +46,39 @@ def test_a_drill_begins_with_a_sound_of_its_own_as_long_as_the_siren(sound: Soun
 
 def test_a_sound_is_exactly_as_long_as_its_bulletin_says(sound: Sound) -> None:
     for duration in (14_000, 15_000, 16_001):
-        assert sum(map(len, blocks(Round(sound.path, duration)))) == duration * 96
+        assert sum(map(len, blocks(Round(((sound.path, duration),))))) == duration * 96
 
 
 def test_all_blocks_but_the_last_are_20_ms(sound: Sound) -> None:
-    sizes = [len(b) for b in blocks(Round(sound.path, 1_010))]
+    sizes = [len(b) for b in blocks(Round(((sound.path, 1_010),)))]
     assert set(sizes[:-1]) == {BLOCK * 2}
     assert sizes[-1] == BLOCK
 
 
 def test_a_round_is_the_siren_and_the_message_so_many_times(sound: Sound) -> None:
-    message = b"".join(blocks(Round(sound.path, 2_000)))
-    assert b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3))) == siren(500) + message * 3
+    message = b"".join(blocks(Round(((sound.path, 2_000),))))
+    assert b"".join(blocks(Round(((sound.path, 2_000),), siren=500, times=3))) == siren(500) + message * 3
 
 
 @pytest.mark.parametrize("offset", [0, 1, 333, 500, 1_777, 2_500, 4_999, 6_499])
 def test_an_offset_begins_exactly_there(sound: Sound, offset: int) -> None:
-    whole = b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3)))
-    assert b"".join(blocks(Round(sound.path, 2_000, siren=500, times=3, offset=offset))) == whole[offset * 96 :]
+    whole = b"".join(blocks(Round(((sound.path, 2_000),), siren=500, times=3)))
+    assert b"".join(blocks(Round(((sound.path, 2_000),), siren=500, times=3, offset=offset))) == whole[offset * 96 :]
 
 
 @pytest.mark.parametrize("offset", [0, 499, 2_499, 2_500, 2_501, 3_999, 4_000, 7_123])
 def test_each_time_the_message_is_said_in_every_language(sound: Sound, offset: int) -> None:
-    then = ((sound.path, 1_500),)
-    vietnamese = b"".join(blocks(Round(sound.path, 2_000)))
+    said = ((sound.path, 2_000), (sound.path, 1_500))
+    vietnamese = b"".join(blocks(Round(((sound.path, 2_000),))))
     whole = siren(500) + (vietnamese + vietnamese[: 1_500 * 96]) * 2
-    assert (
-        b"".join(blocks(Round(sound.path, 2_000, siren=500, times=2, offset=offset, then=then))) == whole[offset * 96 :]
-    )
+    assert b"".join(blocks(Round(said, siren=500, times=2, offset=offset))) == whole[offset * 96 :]
+
+
+@pytest.mark.parametrize("drill", [False, True])
+@pytest.mark.parametrize("offset", [0, 1, 777, 1_999, 2_000])
+def test_a_round_of_which_no_sound_is_here_is_its_siren_or_chime(offset: int, drill: bool) -> None:
+    alone = (chime if drill else siren)(2_000)
+    assert b"".join(blocks(Round((), siren=2_000, offset=offset, drill=drill))) == alone[offset * 96 :]
 
 
 @pytest.mark.parametrize("start", [10 * 48_000, 10 * 48_000 + 1, 12_345 * 48, 14_999 * 48])
@@ -85,10 +90,10 @@ def test_a_sought_offset_is_exact_too(sound: Sound, start: int) -> None:
 
 
 def test_volume_is_a_linear_gain(sound: Sound) -> None:
-    loud = samples(b"".join(blocks(Round(sound.path, 1_000)))).astype(int)
-    half = samples(b"".join(blocks(Round(sound.path, 1_000, volume=50)))).astype(int)
+    loud = samples(b"".join(blocks(Round(((sound.path, 1_000),))))).astype(int)
+    half = samples(b"".join(blocks(Round(((sound.path, 1_000),), volume=50)))).astype(int)
     assert np.abs(half - loud / 2).max() <= 1
-    assert not any(b"".join(blocks(Round(sound.path, 100, volume=0))))
+    assert not any(b"".join(blocks(Round(((sound.path, 100),), volume=0))))
 
 
 @pytest.mark.parametrize("data", [b"", b"not sound", b"OggS" + bytes(100)])
@@ -96,9 +101,9 @@ def test_what_is_no_sound_fails_before_the_first_block(tmp_path: Path, data: byt
     path = tmp_path / "x"
     path.write_bytes(data)
     with pytest.raises(SoundError):
-        primed(blocks(Round(path, 1_000)))
+        primed(blocks(Round(((path, 1_000),))))
     with pytest.raises(SoundError):
-        primed(blocks(Round(tmp_path / "absent", 1_000)))
+        primed(blocks(Round(((tmp_path / "absent", 1_000),))))
 
 
 def noise(ms: int) -> list[bytes]:

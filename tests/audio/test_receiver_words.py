@@ -62,9 +62,8 @@ def follow_up(rig: Rig, sound: Sound, **changes: object) -> NowEntry:
     )
 
 
-def heard(first: Sound, *then: Sound) -> bytes:
-    rest = tuple((sound.path, sound.duration) for sound in then)
-    return b"".join(blocks(Round(first.path, first.duration, 500, 2, then=rest)))
+def heard(*sounds: Sound) -> bytes:
+    return b"".join(blocks(Round(tuple((sound.path, sound.duration) for sound in sounds), 500, 2)))
 
 
 @pytest.mark.parametrize(

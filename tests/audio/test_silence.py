@@ -23,6 +23,7 @@ from audio.documents import (
     Result,
     Voice,
 )
+from audio.receiver.choice import decided
 from audio.silence import (
     CALM,
     FETCH,
@@ -210,6 +211,63 @@ def test_an_order_needs_the_sounds_of_the_listeners_languages() -> None:
     assert (lacks.about, lacks.cause) == ("jra", "t")
 
 
+def sirens(every: int = 5 * MINUTE) -> Order:
+    """An alarm with five seconds of siren from 12:00 on, for half an hour."""
+    alarm = order("e", NOON, NOON + 30 * MINUTE, every=every)
+    assert alarm.bulletin is not None
+    return replace(alarm, bulletin=replace(alarm.bulletin, siren=5_000))
+
+
+SIREN = Segment("e", 0, NOON, 0, NOON + 5_000, cut=True, bulletin="b-e")
+OTHER = order("o", NOON + 1_000, NOON + 30 * MINUTE)
+"""Another alarm, without a siren."""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "playing", "cached", "history", "wrong"),
+    [
+        pytest.param(2, "e", "ao", [], set(), id="its siren"),
+        pytest.param(
+            30, "", "ao", [SIREN, Segment("o", 0, NOON, 0, NOON)], set(), id="silent while the words are missing"
+        ),
+        pytest.param(20, "", "ao", [], {SILENT}, id="not even the siren"),
+        pytest.param(20, "", "aeo", [SIREN], {SILENT}, id="has the words and does not say them"),
+        pytest.param(200, "", "aeo", [SIREN], {SILENT}, id="has got the words and does not say them"),
+        pytest.param(200, "e", "aeo", [SIREN], set(), id="says the words that have come"),
+        pytest.param(302, "e", "ao", [SIREN], set(), id="the next round's siren"),
+        pytest.param(320, "", "ao", [SIREN], {SILENT}, id="not the next round's siren"),
+        pytest.param(20, "a", "ao", [SIREN], {WRONG}, id="goes on though there is an emergency"),
+        pytest.param(20, "o", "ao", [SIREN], set(), id="another alarm meanwhile"),
+        pytest.param(20, "", "ao", [SIREN], {SILENT}, id="not the other alarm meanwhile"),
+    ],
+)
+def test_a_siren_whose_words_are_missing_is_neither_silence_nor_the_whole(
+    seconds: int, playing: str, cached: str, history: list[Segment], wrong: set[AlarmKind]
+) -> None:
+    what = held(POLICY, [item("a", NOON, latest=NOON + 30 * MINUTE)], [sirens(), OTHER])
+    spoken = said(NOON + seconds * 1_000, playing, cached=tuple(f"sound of {name}" for name in cached))
+    assert set(found(what, spoken, history)) - {LACKS} == wrong
+    assert (LACKS in found(what, spoken, history)) == ("e" not in cached)
+
+
+def test_a_siren_alone_is_not_silence_for_who_asks_by_snmp_or_waits_for_receipts() -> None:
+    what = held(POLICY, [], [sirens()])
+    assert not found(what, said(NOON + 20_000, settled=False, lasting=False), [SIREN])
+    assert SILENT not in found(what, said(NOON + 20_000, settled=False, cached=()), [])
+
+
+def test_an_alarm_without_a_siren_of_which_nothing_is_heard_is_silence() -> None:
+    alarm = order("e", NOON, NOON + 30 * MINUTE)
+    assert set(found(held(POLICY, [LATER], [alarm]), said(NOON + 30_000, cached=()))) == {LACKS, SILENT}
+
+
+def test_a_drill_whose_words_are_missing_lets_the_programme_go_on() -> None:
+    drill = replace(sirens(every=0), kind=NowKind.DRILL)
+    what = held(POLICY, [LATER], [drill])
+    assert set(found(what, said(NOON + 10_000, "later", cached=("sound of later",)), [SIREN])) == {LACKS}
+    assert set(found(what, said(NOON + 10_000, "", cached=("sound of later",)), [SIREN])) == {LACKS, SILENT}
+
+
 def test_what_cannot_play_any_more_needs_no_sound() -> None:
     assert not found(held(POLICY, [A], []), said(NOON + 70_000, cached=()))
     assert not found(held(POLICY, [LATER], []), said(NOON + 70_000, cached=()), [whole(LATER)])
@@ -253,6 +311,8 @@ def test_who_cannot_be_asked_has_no_word() -> None:
     [
         (Result.PLAYED, "", False),
         (Result.PARTIAL, "emergency", True),
+        (Result.PARTIAL, "no content", True),
+        (Result.PARTIAL, "storage full", True),
         (Result.PARTIAL, "stopped", False),
         (Result.PARTIAL, "output stalled", False),
     ],
@@ -338,3 +398,52 @@ def test_a_device_that_never_plays_is_silent_whenever_something_is_due(starts: l
     for start in starts:
         for seconds in (0, 20, 49):
             assert SILENT in found(what, said(NOON + start * MINUTE + seconds * 1_000))
+
+
+def ended(open_: Segment, at: int, ends: int, lack: str, by: str) -> Segment:
+    """What the receipt proves of a segment that ended at its end or ``by`` something; ``lack``: a siren alone."""
+    result, reason = (Result.PARTIAL, lack) if lack else (Result.PLAYED, "")
+    if at < ends:
+        result, reason = Result.PARTIAL, by
+    told = segment(
+        Receipt("r", "d", open_.airing, open_.bulletin, open_.repeat, "", open_.began, at, open_.offset, result, reason)
+    )
+    assert told is not None
+    return told
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.integers(0, 8), max_size=2, unique=True),
+    st.sampled_from([NowKind.EMERGENCY, NowKind.DRILL]),
+    st.sampled_from([0, 4 * MINUTE]),
+    st.integers(0, 6),
+    st.integers(0, 200),
+)
+def test_a_device_whose_alarm_comes_without_its_sound_is_not_called_silent(
+    starts: list[int], kind: NowKind, every: int, start: int, arrives: int
+) -> None:
+    """Its siren, then its message: looked at every four seconds, by its receipts. Nothing lasts but the lack."""
+    items = [item(f"i{s}", NOON + s * MINUTE, 48_000, NOON + (s + 12) * MINUTE) for s in starts]
+    alarm = order("e", NOON + start * MINUTE, NOON + (start + 7) * MINUTE, kind, every)
+    assert alarm.bulletin is not None
+    alarm = replace(alarm, bulletin=replace(alarm.bulletin, siren=8_000))
+    what = held(POLICY, items, [alarm])
+    history: list[Segment] = []
+    memory: Memory = {}
+    ends, lack, began = NOON, "", NOON
+    for at in range(NOON, NOON + 16 * MINUTE, 4_000):
+        here = [i.bulletin.content for i in items] + ["sound of e"] * (at >= NOON + arrives * 4_000)
+        play = decided(items, [alarm], history, at, POLICY, here.__contains__).play
+        last = history[-1] if history and history[-1].ended is None else None
+        if last is not None and (at >= ends or play is None or play.airing != last.airing):
+            history[-1], last = ended(last, at, ends, lack, "withdrawn" if play is None else str(kind)), None
+            play = decided(items, [alarm], history, at, POLICY, here.__contains__).play
+        if play is not None and last is None:
+            history.append(Segment(play.airing, play.repeat, at, play.offset, bulletin=play.bulletin.id))
+            ends, lack, began = play.ends, "" if play.bulletin.content else "no content", at
+        done = [s for s in history if s.ended is not None]
+        spoken = said(at, play.airing if play else "", cached=tuple(here))
+        due, soon = undisturbed(what, NOON - MINUTE, at), undisturbed(what, NOON - MINUTE, at + CALM)
+        raised, memory = tell({"d": find(what, spoken, done, due, soon, began)}, memory, (), at)
+        assert {r.kind for r in raised if r.opens} <= {LACKS}, (at - NOON, spoken, due)

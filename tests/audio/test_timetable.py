@@ -90,6 +90,14 @@ def plays(
 
 
 CUT = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
+SIREN = Segment("e", 0, NOON, 0, NOON + 5_000, cut=True)
+
+
+def alone(start: int, until: int, kind: NowKind = NowKind.EMERGENCY, every: int = 0) -> Order:
+    """The same as a device has it that holds none of its sounds."""
+    siren = order(start, until, kind, every=every).siren_alone
+    assert siren is not None
+    return siren
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,70 @@ CUT = Segment("a", 0, NOON, 0, NOON + 20_000, cut=True)
             NOON + 600_000,
             ("e", 0),
             id="an emergency's next round",
+        ),
+        pytest.param([item(NOON)], [alone(NOON, FOREVER)], [], NOON, ("e", 0), id="a siren whose words are missing"),
+        pytest.param(
+            [item(NOON)],
+            [alone(NOON, FOREVER)],
+            [SIREN],
+            NOON + 5_000,
+            None,
+            id="one siren, and silence until the words",
+        ),
+        pytest.param(
+            [],
+            [alone(NOON, FOREVER, every=600_000)],
+            [SIREN],
+            NOON + 600_000,
+            ("e", 0),
+            id="a siren whose words are missing again in the next round",
+        ),
+        pytest.param(
+            [], [order(NOON, FOREVER)], [SIREN], NOON + 5_000, ("e", 5_000), id="words that came under the siren"
+        ),
+        pytest.param(
+            [], [order(NOON, FOREVER)], [SIREN], NOON + DAY, ("e", 5_000), id="words after their siren, however late"
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER, every=600_000)],
+            [SIREN],
+            NOON + 599_999,
+            ("e", 5_000),
+            id="words after their siren up to the next round",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER)],
+            [replace(SIREN, ended=NOON + 3_000)],
+            NOON + DAY,
+            ("e", 3_000),
+            id="a siren that was interrupted, and its words",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER)],
+            [replace(SIREN, cut=False)],
+            NOON + 6_000,
+            None,
+            id="no words after a stopped siren",
+        ),
+        pytest.param(
+            [],
+            [order(NOON, FOREVER)],
+            [replace(SIREN, ended=NOON + 5_001)],
+            NOON + 5_002 + RESUME_WITHIN,
+            None,
+            id="words that were interrupted have their two minutes",
+        ),
+        pytest.param([], [alone(NINE, FOREVER, NowKind.DRILL)], [], NINE, None, id="no chime in the quiet hours"),
+        pytest.param(
+            [item(NOON)],
+            [alone(NOON, FOREVER, NowKind.DRILL)],
+            [SIREN],
+            NOON + 5_000,
+            ("a", 0),
+            id="a drill whose words are missing holds nothing",
         ),
         pytest.param(
             [item(NOON)],
@@ -244,6 +316,18 @@ def test_what_plays(
     items: list[Item], orders: list[Order], history: list[Segment], now: int, expected: tuple[str, int] | None
 ) -> None:
     assert plays(items, orders, history, now) == expected
+
+
+def test_a_siren_alone_is_an_alarms_and_exactly_as_long() -> None:
+    storm = alone(NOON, FOREVER, every=600_000)
+    assert storm.bulletin is not None
+    assert storm.bulletin.round(POLICY.languages) == 5_000
+    assert storm.bulletin.every == 600_000
+    words, quiet = order(NOON, FOREVER, NowKind.FOLLOW_UP), order(NOON, FOREVER)
+    assert quiet.bulletin is not None
+    assert replace(quiet, bulletin=replace(quiet.bulletin, siren=0)).siren_alone is None
+    assert words.siren_alone is None
+    assert order(NOON, FOREVER, NowKind.STOP).siren_alone is None
 
 
 HEARD = Segment("o0", 0, NINE - 9_000, 0, NINE - 1_000, bulletin="o0")
