@@ -95,8 +95,10 @@ class DeviceTime:
         return self._agreed and self._clock.now() >= self._floor - TOLERANCE
 
     def issued(self, at: int) -> None:
-        """A verified document was issued at ``at``. Where NTP keeps the clock, a signer ahead of it is wrong."""
-        if at <= self._clock.now() + TOLERANCE or not self._vouched():
+        """A verified document was issued at ``at``. Where NTP or the hub's words keep the time, who signed ahead of it
+        has a clock that is wrong, and the time does not follow one document.
+        """
+        if at <= self.now() + TOLERANCE or not self._vouched():
             self._floor = max(self._floor, at)
 
     def hub_says(self, at: int) -> None:
@@ -126,8 +128,8 @@ class DeviceTime:
         return error if agree else None
 
     def _vouched(self) -> bool:
-        """Whether the kernel vouches for the clock, and the hub's words have not outweighed it."""
-        return (self.error is None or abs(self.error) <= TOLERANCE) and self._ntp()
+        """Whether the hub's words or the kernel vouch for the time."""
+        return self.error is not None or self._ntp()
 
     def _ntp(self) -> bool:
         """Whether the kernel says that NTP keeps the clock; it is asked every ASK_KERNEL ms."""

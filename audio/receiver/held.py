@@ -180,7 +180,8 @@ class Held:
     def _instant(self, kind: str) -> Instant:
         """Time itself cannot be checked by a clock that may be wrong, nor may an emergency wait for a good one."""
         sure = self._time.synchronised and kind != "time"
-        return Instant(max(self._time.now(), self._time.floor) if sure else self._time.floor, sure)
+        now, floor = self._time.now(), self._time.floor
+        return Instant(max(now, floor) if sure else floor, sure, now)
 
     def _load(self, frame: bytes) -> None:
         """Holds a saved frame again if what is in force still allows it."""
@@ -205,7 +206,7 @@ class Held:
 
     def _newest_policy(self, pinned: bytes, saved: bytes) -> tuple[Header, Policy]:
         """The newer of the pinned and the saved policy; one in force stays in force until another comes."""
-        start = Instant(0, False)
+        start = Instant(0, False, 0)
         first = read_policy(pinned, self._device, self._root, start)
         if isinstance(first, Refused):
             raise PolicyRefused(f"{first.reason} {first.detail}")

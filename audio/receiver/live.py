@@ -58,7 +58,7 @@ class Gate:
 
     def admit(self, topic: str, frame: bytes, trust: Trust, now: int) -> LivePage | Refused | None:
         """The page; None for one that is known already."""
-        opened = open_at(frame, topic, trust.keys, "hub", Instant(now, True))
+        opened = open_at(frame, topic, trust.keys, "hub", Instant(now, True, now))
         if isinstance(opened, Refused):
             return opened
         page = unpack_page(opened.body)

@@ -40,10 +40,19 @@ Sounds = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """When a frame is checked. ``sure`` False: the clock is not believed, ``at`` is only known to have passed."""
+    """When a frame is checked. ``sure`` False: the clock is not believed, ``at`` is only known to have passed.
+
+    ``clock``: what a believed clock says, which may be less than what a hub ahead of it has dated already.
+    """
 
     at: int
     sure: bool
+    clock: int
+
+    def lead(self, header: Header) -> int:
+        """By how many ms the hub that made the frame is ahead of us; 0 where clocks may differ by that."""
+        lead = header.issued - self.clock
+        return lead if self.sure and lead > SKEW else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,8 @@ class Trust:
         self.keys = policy_keys(policy)
 
     def open_hub(self, frame: bytes, topic: str, instant: Instant) -> Opened | Refused:
-        return open_at(frame, topic, self.keys, "hub", instant)
+        """Orders are in force when they come: those of a hub whose clock is ahead do not wait for ours."""
+        return open_at(frame, topic, self.keys, "hub", instant, early=topic.startswith("loa/1/now/"))
 
     def read(self, opened: Opened, kind: str, instant: Instant) -> Content | Refused:
         """What an opened ``prog`` or ``now`` frame says to this device."""
@@ -149,8 +159,9 @@ class Trust:
         )
 
     def _now(self, opened: Opened, now: Now, instant: Instant) -> Content:
-        end = self._end(opened.header)
-        read = [self._entry(entry, end, instant) for entry in now.entries]
+        end, lead = self._end(opened.header), instant.lead(opened.header)
+        dated = [replace(entry, start=entry.start - lead) for entry in now.entries]
+        read = [self._entry(entry, end, lead, instant) for entry in dated]
         taken = [r for r in read if not isinstance(r, Refused)]
         sounds = dict(pair for _, carried in taken for pair in carried)
         return Content(
@@ -160,15 +171,15 @@ class Trust:
             refused=_distinct(read),
         )
 
-    def _entry(self, entry: NowEntry, end: int, instant: Instant) -> tuple[Order, Sounds] | Refused:
+    def _entry(self, entry: NowEntry, end: int, lead: int, instant: Instant) -> tuple[Order, Sounds] | Refused:
         """The order and the sounds it carries."""
-        order = self._order(entry, end, instant)
+        order = self._order(entry, end, lead, instant)
         if isinstance(order, Refused):
             return order
         sounds = _sounds(entry, order.bulletin)
         return sounds if isinstance(sounds, Refused) else (order, sounds)
 
-    def _order(self, entry: NowEntry, end: int, instant: Instant) -> Order | Refused:
+    def _order(self, entry: NowEntry, end: int, lead: int, instant: Instant) -> Order | Refused:
         until = min(entry.until, end)
         if entry.kind is NowKind.STOP:
             return Order(entry.entry, entry.kind, entry.bulletin, entry.start, until)
@@ -179,7 +190,7 @@ class Trust:
             return Refused(Reason.NOT_ALLOWED, f"{bulletin.cls} bulletin {bulletin.id} as emergency")
         if (entry.kind is NowKind.FOLLOW_UP) != bool(bulletin.follows):
             return Refused(Reason.NOT_ALLOWED, f"bulletin {bulletin.id}, follows '{bulletin.follows}', as {entry.kind}")
-        start = max(entry.start, bulletin.valid_from)
+        start = max(entry.start, bulletin.valid_from - lead)
         return Order(entry.entry, entry.kind, entry.bulletin, start, min(until, bulletin.valid_until), bulletin)
 
     def _bulletin(self, name: str, signed: str, instant: Instant) -> Bulletin | Refused:

@@ -219,7 +219,7 @@ class Ear:
         """The newest document on the topic as the device understands it."""
         if topic not in self.frames:
             return None
-        instant = Instant(self._clock.ms, True)
+        instant = Instant(self._clock.ms, True, self._clock.ms)
         opened = self.trust.open_hub(self.frames[topic][-1], topic, instant)
         assert isinstance(opened, envelope.Opened), opened
         kind = kind_of(topic, self.trust.policy)
@@ -232,7 +232,7 @@ class Ear:
         found: set[str] = set()
         topic = f"loa/1/ack/{self.device}"
         for frame in self.frames.get(topic, []):
-            opened = self.trust.open_hub(frame, topic, Instant(self._clock.ms, True))
+            opened = self.trust.open_hub(frame, topic, Instant(self._clock.ms, True, self._clock.ms))
             assert isinstance(opened, envelope.Opened)
             found.update(decode(Ack, opened.body).receipts)
         return found

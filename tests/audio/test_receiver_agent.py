@@ -635,6 +635,73 @@ def test_an_emergency_that_has_expired_is_refused(make: Make, sounds: list[Sound
     assert not rig.ears.played
 
 
+HOUR = 3_600_000
+
+
+def ahead(rig: Rig, sound: Sound, **changes: Any) -> bytes:
+    """An emergency of a hub whose clock is an hour ahead, for an hour; all of it is dated by that clock."""
+    then = rig.clock.at + HOUR
+    plain = replace(rig.kit.bulletin(sound, id="storm"), cls=BulletinClass.EMERGENCY, valid_from=then)
+    order = emergency(rig.kit, replace(plain, **changes), then, then + HOUR, sound.data)
+    return rig.kit.orders(order, issued=then, nbf=then, exp=then + 8 * 24 * HOUR)
+
+
+@pytest.mark.parametrize("ntp", [True, False])
+def test_an_emergency_of_a_hub_that_is_ahead_does_not_wait_for_our_clock(
+    make: Make, sounds: list[Sound], ntp: bool
+) -> None:
+    rig = make(synchronised=not ntp)
+    rig.ntp = ntp
+    rig.run(EVENING + 60_000)
+    before = rig.clock.at
+    rig.say(NOW, ahead(rig, sounds[2]))
+    rig.run(before + 10_000)
+    assert [(r.started - before, r.result) for r in rig.receipts] == [(20, Result.PLAYED)]
+    # the next one is not judged by how the first was dated
+    before = rig.clock.at
+    rig.say(NOW, ahead(rig, sounds[1], id="flood", every=20_000))
+    rig.run(before + 50_000)
+    assert [r.started - before for r in rig.receipts][1:] == [20, 20_000, 40_000]
+
+
+def test_a_device_that_knows_no_time_believes_the_hub_that_warns(make: Make, sounds: list[Sound]) -> None:
+    rig = make(synchronised=False)
+    rig.say(NOW, ahead(rig, sounds[2]))
+    rig.clock.at += 3_000
+    rig.agent.step()
+    assert [(r.result, r.ended - r.started) for r in rig.receipts] == [(Result.PLAYED, 2_000)]
+
+
+def test_a_stop_by_a_hub_that_is_ahead_stops_now(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    schedule(rig, sounds[0], EVENING + 1_000)
+    rig.run(EVENING + 2_000)
+    then = rig.clock.at + HOUR
+    rig.say(NOW, rig.kit.orders(stop(then, then + HOUR), issued=then, nbf=then))
+    rig.run(EVENING + 10_000)
+    assert [(r.result, r.reason) for r in rig.receipts] == [(Result.PARTIAL, "stopped")]
+
+
+def test_a_programme_of_a_hub_that_is_ahead_waits(make: Make, sounds: list[Sound]) -> None:
+    """What is planned comes by our clock; a programme that is not valid yet is none."""
+    rig = make()
+    bulletin = rig.kit.bulletin(sounds[0])
+    one = airing(bulletin, EVENING + 1_000, "one")
+    then = EVENING + HOUR
+    signed = {bulletin.id: rig.kit.signed(bulletin)}
+    rig.say(PROG, rig.kit.programme(one, signed=signed, issued=then, nbf=then))
+    assert rig.refused(Reason.NOT_YET) == 1
+
+
+def test_a_drill_planned_for_later_is_not_brought_forward(make: Make, sounds: list[Sound]) -> None:
+    rig = make()
+    rig.say(NOW, rig.kit.orders(replace(alarm(rig, sounds[2]), start=EVENING + 30_000)))
+    rig.run(EVENING + 20_000)
+    assert not rig.receipts
+    rig.run(EVENING + 50_000)
+    assert [r.started - EVENING for r in rig.receipts] == [30_000]
+
+
 def test_missing_content_begins_late_if_it_still_fits(make: Make, sounds: list[Sound]) -> None:
     rig = make()
     schedule(rig, sounds[0], EVENING + 1_000, here=False, latest=EVENING + 20_000)

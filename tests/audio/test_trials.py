@@ -46,7 +46,7 @@ async def running(keys: Keys, server: Mosquitto, tmp_path: Path) -> AsyncIterato
 
 def asked(ear: Ear) -> Trial:
     """What the newest document asks for, as a device reads it."""
-    opened = ear.trust.open_hub([f for f in ear.frames[SET] if f][-1], SET, Instant(ear._clock.ms, True))
+    opened = ear.trust.open_hub([f for f in ear.frames[SET] if f][-1], SET, Instant(ear._clock.ms, True, ear._clock.ms))
     assert isinstance(opened, Opened), opened
     trial = decode(DeviceSettings, opened.body).trial
     assert trial is not None

@@ -145,7 +145,7 @@ def check(data: bytes) -> bool:
         return False
     if type(at) is not int or not 0 <= at < 2**62:
         return False
-    accepted = [_take(Instant(at, bool(sure)), *frame) for frame in frames[:4]]
+    accepted = [_take(Instant(at, bool(sure), at), *frame) for frame in frames[:4]]
     return any(accepted)
 
 
