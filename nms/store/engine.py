@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -61,7 +60,7 @@ class Store:
             upgrade(engines[0], where)
         except BaseException as error:
             _release(engines, lock)
-            if isinstance(error, (SQLAlchemyError, CommandError, ImportError)):
+            if isinstance(error, (SQLAlchemyError, ImportError, ValueError)):
                 raise unopened(where, error) from error
             raise
         return cls(where, engines[0], engines[1], lock)
