@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from audio import ledger, placing, relays, schedule
 from audio.approval import check_signature
-from audio.bulletin import State, may_approve, may_end, may_record, order_kind, unit_name
+from audio.bulletin import State, order_kind, unit_name
 from audio.documents import Audience, Bulletin, NowEntry, NowKind
 from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.paper import Paper
 from audio.refusals import refuse
+from audio.rights import may_approve, may_end, may_record
 from audio.scripts import may_send
 from audio.timetable import DAY
 from inventory.diagnostics import Diagnostic, Severity

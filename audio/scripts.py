@@ -13,9 +13,10 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from audio.bulletin import ALONE, Stored, may, may_approve, may_end, order_kind, unit_name
+from audio.bulletin import ALONE, may, order_kind, unit_name
 from audio.documents import Audience, Bulletin, BulletinClass, NowKind
 from audio.refusals import refuse
+from audio.rights import Stored, may_approve, may_end
 from inventory.check_scripts import SPOKEN, blanks
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId

@@ -12,11 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger
-from audio.bulletin import State, addressed, covers, may_stop, unit_name
+from audio.bulletin import State, addressed, covers, unit_name
 from audio.desk import Changed, Done, Refusals, Scene, Stopped, cancel, places
 from audio.documents import EVERYTHING, Audience, NowEntry, NowKind
 from audio.ledger import Actor
 from audio.refusals import refuse
+from audio.rights import may_stop
 from inventory.diagnostics import Diagnostic
 from nms import journal
 from nms.journal import EventKind, new_id
