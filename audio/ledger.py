@@ -140,6 +140,11 @@ def body_of(row: BulletinRow) -> Bulletin:
     return decode(Bulletin, row.body)
 
 
+def authors(session: Session, row: BulletinRow) -> frozenset[str]:
+    """Who wrote the bulletin in any of its versions."""
+    return frozenset(session.scalars(select(BulletinRow.author).where(BulletinRow.first == row.first)))
+
+
 def move(session: Session, now: datetime, row: BulletinRow, to: State, cause: str = "") -> None:
     """Raises ValueError for a step that the table of states does not have."""
     before = State(row.state)

@@ -138,6 +138,10 @@ CODES: Mapping[str, tuple[str, str]] = {
         "'{title}' was sent by {person} at {at} already, and is heard once",
         "nothing is left to do; withdraw that one first if its words are wrong",
     ),
+    "BUL099": (
+        "{person} wrote an earlier version of it, and nobody approves their own words",
+        "wait for a leader of {unit} who wrote none of its versions",
+    ),
 }
 
 

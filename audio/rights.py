@@ -5,6 +5,7 @@ Pure. The rules are domain.md's "Who may say what to whom".
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import Protocol
 
@@ -28,25 +29,33 @@ class Stored(Protocol):
     def on_behalf(self) -> str: ...
 
 
-def may_approve(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot decide on this bulletin now: two persons, the leader's area, the state."""
+def may_approve(network: Network, person: Person, row: Stored, authors: Collection[str]) -> tuple[Diagnostic, ...]:
+    """Why this person cannot decide on this bulletin now: two persons, the leader's area, the state.
+
+    ``authors``: the ids of who wrote any of its versions, because each may still hold words of the ones before.
+    """
     name = unit_name(network, row.origin)
     if row.state != State.SUBMITTED:
         return (refuse("BUL023", state=row.state),)
-    if person.id == row.author:
-        return (refuse("BUL021", unit=name),)
+    own = _own(person, row, authors, name)
+    if own:
+        return own
     if not may(network, person, (Role.APPROVER,), row.origin) or (row.on_behalf and person.area != row.origin):
         return (refuse("BUL022", person=person.name, unit=name),)
     return ()
 
 
-def may_record(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot record that a leader approved on paper: a second account of the area, not the author's."""
+def may_record(network: Network, person: Person, row: Stored, authors: Collection[str]) -> tuple[Diagnostic, ...]:
+    """Why this person cannot record that a leader approved on paper: a second account of the area, no author's.
+
+    ``authors`` as of ``may_approve``.
+    """
     name = unit_name(network, row.origin)
     if row.state != State.SUBMITTED:
         return (refuse("BUL023", state=row.state),)
-    if person.id == row.author:
-        return (refuse("BUL021", unit=name),)
+    own = _own(person, row, authors, name)
+    if own:
+        return own
     if not may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
         return (refuse("BUL087", person=person.name, unit=name),)
     return ()
@@ -78,3 +87,10 @@ def may_speak(network: Network, person: Person, row: Stored) -> tuple[Diagnostic
     if person.id == row.author or may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
         return ()
     return (refuse("BUL093", person=person.name, unit=unit_name(network, row.origin)),)
+
+
+def _own(person: Person, row: Stored, authors: Collection[str], unit: str) -> tuple[Diagnostic, ...]:
+    """Why these would be the person's own words; ``unit`` is a name."""
+    if person.id == row.author:
+        return (refuse("BUL021", unit=unit),)
+    return (refuse("BUL099", person=person.name, unit=unit),) if person.id in authors else ()

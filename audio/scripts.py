@@ -8,7 +8,7 @@ drill with another word. Words that follow an alarm need who may end it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -96,10 +96,19 @@ def one_commune(network: Network, audience: Audience) -> bool:
 
 
 def may_send(
-    network: Network, person: Person, row: Submitted, bulletin: Bulletin, now: datetime, reason: str = ""
+    network: Network,
+    person: Person,
+    row: Submitted,
+    authors: Collection[str],
+    bulletin: Bulletin,
+    now: datetime,
+    reason: str = "",
 ) -> tuple[Diagnostic, ...]:
-    """Why this person cannot put a submitted bulletin on the air now; ``reason``: that of a break-glass."""
-    refused = may_approve(network, person, row)
+    """Why this person cannot put a submitted bulletin on the air now; ``reason``: that of a break-glass.
+
+    ``authors`` as of ``may_approve``.
+    """
+    refused = may_approve(network, person, row, authors)
     if not refused or order_kind(bulletin) is None:
         return refused
     if bulletin.follows and row.state == "submitted":

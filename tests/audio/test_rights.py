@@ -17,33 +17,47 @@ class Row:
     on_behalf: str = ""
 
 
+AUTHORS = {"chi"}
+
+
 def test_what_is_entered_on_behalf_of_a_unit_is_approved_by_that_units_own_leader() -> None:
     net, row = network(), Row(author=AN.id, on_behalf=PROVINCE)
-    assert codes(may_approve(net, BINH, row)) == ["BUL022"]
-    assert may_approve(net, DUNG, row) == ()
+    assert codes(may_approve(net, BINH, row, AUTHORS)) == ["BUL022"]
+    assert may_approve(net, DUNG, row, AUTHORS) == ()
 
 
 def test_an_approval_on_paper_is_recorded_by_somebody_else_of_the_area() -> None:
     net = network()
-    assert may_record(net, EM, Row()) == may_record(net, DUNG, Row()) == may_record(net, AN, Row()) == ()
-    assert codes(may_record(net, CHI, Row())) == ["BUL021"]
-    assert codes(may_record(net, GIA, Row())) == ["BUL087"]
-    assert codes(may_record(net, DUNG, Row(origin=OTHER))) == ["BUL087"]
-    assert codes(may_record(net, DUNG, Row(state="scheduled"))) == ["BUL023"]
+    assert (
+        may_record(net, EM, Row(), AUTHORS)
+        == may_record(net, DUNG, Row(), AUTHORS)
+        == may_record(net, AN, Row(), AUTHORS)
+        == ()
+    )
+    assert codes(may_record(net, CHI, Row(), AUTHORS)) == ["BUL021"]
+    assert codes(may_record(net, GIA, Row(), AUTHORS)) == ["BUL087"]
+    assert codes(may_record(net, DUNG, Row(origin=OTHER), AUTHORS)) == ["BUL087"]
+    assert codes(may_record(net, DUNG, Row(state="scheduled"), AUTHORS)) == ["BUL023"]
 
 
 def test_the_author_never_approves() -> None:
-    assert codes(may_approve(network(), EM, Row(author="em"))) == ["BUL021"]
-    assert may_approve(network(), EM, Row()) == ()
+    assert codes(may_approve(network(), EM, Row(author="em"), AUTHORS)) == ["BUL021"]
+    assert may_approve(network(), EM, Row(), AUTHORS) == ()
+
+
+def test_who_wrote_any_version_decides_on_none_of_them() -> None:
+    net, authors = network(), {"em", "chi"}
+    assert codes(may_approve(net, EM, Row(), authors)) == codes(may_record(net, EM, Row(), authors)) == ["BUL099"]
+    assert may_approve(net, DUNG, Row(), authors) == may_record(net, DUNG, Row(), authors) == ()
 
 
 def test_only_a_leader_of_the_area_approves_and_only_what_waits() -> None:
     net = network()
-    assert codes(may_approve(net, AN, Row())) == ["BUL022"]
-    assert codes(may_approve(net, DUNG, Row(origin=OTHER))) == ["BUL022"]
-    assert codes(may_approve(net, DUNG, Row(origin=PROVINCE))) == ["BUL022"]
-    assert may_approve(net, BINH, Row()) == ()
-    assert codes(may_approve(net, BINH, Row(state="aired"))) == ["BUL023"]
+    assert codes(may_approve(net, AN, Row(), AUTHORS)) == ["BUL022"]
+    assert codes(may_approve(net, DUNG, Row(origin=OTHER), AUTHORS)) == ["BUL022"]
+    assert codes(may_approve(net, DUNG, Row(origin=PROVINCE), AUTHORS)) == ["BUL022"]
+    assert may_approve(net, BINH, Row(), AUTHORS) == ()
+    assert codes(may_approve(net, BINH, Row(state="aired"), AUTHORS)) == ["BUL023"]
 
 
 def test_a_commune_stops_the_provinces_emergency_on_its_own_devices_with_a_reason() -> None:

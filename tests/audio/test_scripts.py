@@ -147,14 +147,31 @@ def test_who_may_put_it_on_the_air(
     person: Person, what: Bulletin, row: Row, seconds: int, reason: str, expected: list[str]
 ) -> None:
     now = EVENING + timedelta(seconds=seconds)
-    assert codes(scripts.may_send(NETWORK, person, row, what, now, reason)) == expected
+    assert codes(scripts.may_send(NETWORK, person, row, {row.author}, what, now, reason)) == expected
+
+
+@pytest.mark.parametrize(
+    ("person", "seconds", "reason", "expected"),
+    [
+        pytest.param(BINH, 0, "", ["BUL065"], id="who wrote it first is no second person"),
+        pytest.param(AN, 0, "", ["BUL065"], id="who wrote it last is none, either"),
+        pytest.param(EM, 0, "", [], id="who wrote none of it is"),
+        pytest.param(BINH, 60, "đập vỡ", [], id="glass is broken as always"),
+    ],
+)
+def test_who_wrote_any_version_of_an_emergency_is_no_second_person(
+    person: Person, seconds: int, reason: str, expected: list[str]
+) -> None:
+    now, row = EVENING + timedelta(seconds=seconds), Row("an")
+    assert codes(scripts.may_send(NETWORK, person, row, {"binh", "an"}, FREE, now, reason)) == expected
 
 
 def test_a_normal_bulletin_is_never_sent_alone() -> None:
     normal = compose(plain_network(), ON, draft(author=EM.id), Sound(), EVENING)
     assert isinstance(normal, Bulletin)
     late = EVENING + timedelta(hours=1)
-    assert codes(scripts.may_send(NETWORK, EM, Row("em"), replace(normal, script="lu"), late, "gấp")) == ["BUL021"]
+    scripted = replace(normal, script="lu")
+    assert codes(scripts.may_send(NETWORK, EM, Row("em"), {"em"}, scripted, late, "gấp")) == ["BUL021"]
 
 
 @pytest.mark.parametrize(
