@@ -260,6 +260,18 @@ def stops(session: Session, now: datetime) -> Sequence[NowEntryRow]:
     ).all()
 
 
+def in_force(session: Session, now: datetime) -> tuple[tuple[NowEntryRow, BulletinRow], ...]:
+    """Every order that airs something, has begun and goes on, the oldest first, with its bulletin."""
+    query = (
+        select(NowEntryRow, BulletinRow)
+        .join(BulletinRow, BulletinRow.id == NowEntryRow.bulletin)
+        .where(NowEntryRow.kind != NowKind.STOP, NowEntryRow.ended.is_(None))
+        .where(NowEntryRow.from_ < now, NowEntryRow.until > now)
+        .order_by(NowEntryRow.from_, NowEntryRow.id)
+    )
+    return tuple((entry, bulletin) for entry, bulletin in session.execute(query))
+
+
 def expire_entries(session: Session, now: datetime) -> tuple[Target, ...]:
     """Close what has reached its end; the documents that change."""
     query = select(NowEntryRow).where(NowEntryRow.ended.is_(None), NowEntryRow.until <= now)

@@ -142,6 +142,10 @@ CODES: Mapping[str, tuple[str, str]] = {
         "{person} wrote an earlier version of it, and nobody approves their own words",
         "wait for a leader of {unit} who wrote none of its versions",
     ),
+    "BUL100": (
+        "this stop silences '{title}' of {origin}, too, and needs a reason",
+        "say why; {origin} sees it at once",
+    ),
 }
 
 
