@@ -146,6 +146,10 @@ CODES: Mapping[str, tuple[str, str]] = {
         "this stop silences '{title}' of {origin}, too, and needs a reason",
         "say why; {origin} sees it at once",
     ),
+    "BUL101": (
+        "blank '{blank}' of '{script}' takes one line of at most {most} characters and no end of a sentence: {what}",
+        "say it shorter, abbreviations without a point; free words ask a second person: loa push --class emergency",
+    ),
 }
 
 

@@ -8,6 +8,7 @@ drill with another word. Words that follow an alarm need who may end it.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,7 @@ from audio.bulletin import ALONE, may, order_kind, unit_name
 from audio.documents import Audience, Bulletin, BulletinClass, NowKind
 from audio.refusals import refuse
 from audio.rights import Stored, may_approve, may_end
+from audio.saying import say
 from inventory.check_scripts import SPOKEN, blanks
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId
@@ -29,6 +31,10 @@ LASTING = timedelta(hours=12)
 TOLD = timedelta(hours=12)
 """How long a correction or all-clear waits for a device that heard the alarm and is away."""
 DRILL_WORD = "DIEN TAP"
+LONGEST_BLANK = 60
+"""Characters in one blank."""
+_ENDS = re.compile(r"[!?;]|\.\s*\.")
+"""What ends a sentence, or trails off, wherever it stands."""
 
 Refusals = tuple[Diagnostic, ...]
 
@@ -57,17 +63,41 @@ def find(network: Network, name: str) -> Script | Refusals:
 
 
 def fill(script: Script, values: Mapping[str, str]) -> str | Refusals:
-    """The script's Vietnamese words with every blank filled."""
+    """The script's Vietnamese words with every blank filled.
+
+    A blank holds a place, an hour, an order: whoever may fill it alone does not say something else under its words.
+    """
     text = script.alarm.text[SPOKEN]
     names = blanks(text)
-    given = {name: " ".join(value.split()) for name, value in values.items()}
+    typed = {name: unicodedata.normalize("NFC", value.strip()) for name, value in values.items()}
+    given = {name: " ".join(value.split()) for name, value in typed.items()}
     unknown = [name for name in given if name not in names]
     if unknown:
         return (refuse("BUL061", script=script.id, blanks=", ".join(unknown), known=", ".join(names) or "-"),)
     empty = [name for name in names if not given.get(name)]
     if empty:
         return (refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]),)
+    spilt = [(name, what) for name in names if (what := _spilt(typed[name]))]
+    if spilt:
+        return tuple(refuse("BUL101", script=script.id, blank=n, most=LONGEST_BLANK, what=what) for n, what in spilt)
     return re.sub(r"\{(\w+)\}", lambda found: given[found[1]], text)
+
+
+def _spilt(value: str) -> str:
+    """What makes this more than the words of one blank: its length, a control character, the end of a sentence.
+
+    The voice decides where a sentence ends: the points of ``2.500``, ``7.5 m`` and ``TP. Pleiku`` are read as words.
+    """
+    if len(value) > LONGEST_BLANK:
+        return str(len(value))
+    control = next((c for c in value if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029"), None)
+    if control is not None:
+        return f"U+{ord(control):04X}"
+    end = _ENDS.search(unicodedata.normalize("NFKC", value))
+    if end is not None:
+        return end[0]
+    # between other words, because a text that begins with a point is read without it
+    return next((sign for sign in say(f"tại {value} và").text if sign in ".!?;"), "")
 
 
 def word(script: Script, unit: Unit) -> str:
