@@ -23,6 +23,7 @@ from inventory.check_scripts import SPOKEN, blanks
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId
 from inventory.names import bare_name, key, unit_names
+from nms.i18n import nfc
 
 GLASS = timedelta(seconds=60)
 """How long a second person is waited for before one alone may send with a reason."""
@@ -69,21 +70,23 @@ def fill(script: Script, values: Mapping[str, str]) -> str | Refusals:
     """
     text = script.alarm.text[SPOKEN]
     names = blanks(text)
-    typed = {name: unicodedata.normalize("NFC", value.strip()) for name, value in values.items()}
+    typed = {name: nfc(value.strip()) for name, value in values.items()}
     given = {name: " ".join(value.split()) for name, value in typed.items()}
     unknown = [name for name in given if name not in names]
     if unknown:
         return (refuse("BUL061", script=script.id, blanks=", ".join(unknown), known=", ".join(names) or "-"),)
+    # at once, also while others are empty: who is filling them in sees it as soon as it is typed
+    excess = [(name, what) for name in names if (what := _excess(typed.get(name, "")))]
+    wrong = [refuse("BUL101", script=script.id, blank=n, most=LONGEST_BLANK, what=what) for n, what in excess]
     empty = [name for name in names if not given.get(name)]
     if empty:
-        return (refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]),)
-    spilt = [(name, what) for name in names if (what := _spilt(typed[name]))]
-    if spilt:
-        return tuple(refuse("BUL101", script=script.id, blank=n, most=LONGEST_BLANK, what=what) for n, what in spilt)
+        wrong.append(refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]))
+    if wrong:
+        return tuple(wrong)
     return re.sub(r"\{(\w+)\}", lambda found: given[found[1]], text)
 
 
-def _spilt(value: str) -> str:
+def _excess(value: str) -> str:
     """What makes this more than the words of one blank: its length, a control character, the end of a sentence.
 
     The voice decides where a sentence ends: the points of ``2.500``, ``7.5 m`` and ``TP. Pleiku`` are read as words.

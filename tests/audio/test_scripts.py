@@ -46,6 +46,7 @@ def codes(found: object) -> list[str]:
         ),
         pytest.param({"place": "x"}, ["BUL060"], id="one is empty"),
         pytest.param({"place": "x", "hour": " "}, ["BUL060"], id="blanks are no words"),
+        pytest.param({"place": "x!"}, ["BUL101", "BUL060"], id="what is wrong is told before all is filled in"),
         pytest.param({"place": "x", "hour": "5", "order": "y"}, ["BUL061"], id="one that it has not"),
     ],
 )
