@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from audio.bulletin import State
-from audio.documents import Receipt, Result
-from audio.ledger import move, orders
+from audio.documents import NowKind, Receipt, Result
+from audio.ledger import move
 from audio.relays import SERIES
-from nms.store import AiringRow, BulletinRow, OfferRow, ReceiptRow, from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow, OfferRow, ReceiptRow, from_milliseconds, to_milliseconds
 
 OPEN = (State.SCHEDULED, State.AIRING)
 SETTLE = 60_000
@@ -33,49 +33,59 @@ class Progress:
 
 
 def progress(session: Session) -> tuple[Progress, ...]:
-    """Where every open bulletin stands."""
-    rows = session.scalars(select(BulletinRow).where(BulletinRow.state.in_(OPEN))).all()
-    played = set(
-        session.scalars(
-            select(ReceiptRow.bulletin)
-            .where(ReceiptRow.bulletin.in_([r.id for r in rows]), ReceiptRow.result == Result.PLAYED)
-            .distinct()
-        )
+    """Where every open bulletin stands: three questions to the store, however many there are."""
+    played = exists().where(ReceiptRow.bulletin == BulletinRow.id, ReceiptRow.result == Result.PLAYED)
+    # a commune may still pick it, so that it is not over
+    offered = exists().where(OfferRow.bulletin == BulletinRow.id, OfferRow.picked.is_(None))
+    query = select(
+        BulletinRow.id, BulletinRow.state, BulletinRow.repeats, BulletinRow.valid_from, BulletinRow.valid_until
     )
-    found = (_progress(session, row, row.id in played) for row in rows)
-    return tuple(p for p in found if p is not None)
+    rows = session.execute(query.add_columns(played, offered).where(BulletinRow.state.in_(OPEN)))
+    airings, ordered = _airings(session), _orders(session)
+    found = []
+    for number, state, repeats, valid_from, valid_until, was_played, on_offer in rows:
+        end = to_milliseconds(valid_until)
+        if number in airings:
+            first, over, latest = airings[number]
+            over = max(over, end) if on_offer else over
+        elif repeats == SERIES:
+            first, over, latest = to_milliseconds(valid_from), end, end
+        elif number in ordered:
+            first, over = ordered[number]
+            latest = over
+        else:
+            continue
+        found.append(Progress(number, State(state), first, over, max(over, latest), was_played))
+    return tuple(found)
 
 
-def _progress(session: Session, row: BulletinRow, played: bool) -> Progress | None:
-    first, last, latest, duration = session.execute(
-        select(
-            func.min(AiringRow.start),
-            func.max(AiringRow.start),
-            func.max(AiringRow.latest),
-            func.max(AiringRow.duration),
-        ).where(AiringRow.bulletin == row.id, ~AiringRow.cancelled)
-    ).one()
-    if first is not None:
-        over = to_milliseconds(last) + round(duration * 1000)
-        if _on_offer(session, row.id):
-            over = max(over, to_milliseconds(row.valid_until))
-        return Progress(
-            row.id, State(row.state), to_milliseconds(first), over, max(over, to_milliseconds(latest)), played
-        )
-    if row.repeats == SERIES:
-        end = to_milliseconds(row.valid_until)
-        return Progress(row.id, State(row.state), to_milliseconds(row.valid_from), end, end, played)
-    entered = orders(session, row.id)
-    if not entered:
-        return None
-    over = max(to_milliseconds(e.ended or e.until) for e in entered)
-    return Progress(row.id, State(row.state), to_milliseconds(entered[0].from_), over, over, played)
+def _airings(session: Session) -> dict[str, tuple[int, int, int]]:
+    """Of each open bulletin in programmes the first start, the end of the last, the last chance to begin (ms)."""
+    start, latest, duration = AiringRow.start, AiringRow.latest, AiringRow.duration
+    query = (
+        select(AiringRow.bulletin, func.min(start), func.max(start), func.max(latest), func.max(duration))
+        .where(AiringRow.bulletin.in_(_open()), ~AiringRow.cancelled)
+        .group_by(AiringRow.bulletin)
+    )
+    return {
+        bulletin: (to_milliseconds(first), to_milliseconds(last) + round(longest * 1000), to_milliseconds(chance))
+        for bulletin, first, last, chance, longest in session.execute(query)
+    }
 
 
-def _on_offer(session: Session, bulletin: str) -> bool:
-    """Whether a commune may still pick it, so that it is not over."""
-    query = select(OfferRow.unit).where(OfferRow.bulletin == bulletin, OfferRow.picked.is_(None)).limit(1)
-    return session.scalar(query) is not None
+def _orders(session: Session) -> dict[str, tuple[int, int]]:
+    """Of each open bulletin that airs at once the first beginning and the last end (ms)."""
+    over = func.coalesce(NowEntryRow.ended, NowEntryRow.until)
+    query = (
+        select(NowEntryRow.bulletin, func.min(NowEntryRow.from_), func.max(over))
+        .where(NowEntryRow.bulletin.in_(_open()), NowEntryRow.kind != NowKind.STOP)
+        .group_by(NowEntryRow.bulletin)
+    )
+    return {str(name): (to_milliseconds(first), to_milliseconds(last)) for name, first, last in session.execute(query)}
+
+
+def _open() -> Select[str]:
+    return select(BulletinRow.id).where(BulletinRow.state.in_(OPEN))
 
 
 def add_receipts(session: Session, receipts: Iterable[Receipt], now: datetime) -> None:
@@ -144,9 +154,8 @@ def advance(session: Session, now: datetime) -> None:
     """Move every open bulletin on that is due."""
     for found in progress(session):
         state = next_state(found, to_milliseconds(now))
-        row = session.get(BulletinRow, found.bulletin)
-        if state is not None and row is not None:
-            move(session, now, row, state)
+        if state is not None:
+            move(session, now, session.get_one(BulletinRow, found.bulletin), state)
 
 
 def _receipt_row(receipt: Receipt, now: datetime) -> ReceiptRow:

@@ -1,4 +1,4 @@
-"""Bulletins before they are on the air: what a draft becomes, who may do what with it, which states follow which.
+"""Bulletins before they are on the air: what a draft becomes, who may write it, which states follow which.
 
 Pure. The rules are domain.md's "Who may say what to whom"; a person's area is a unit and everything below it.
 """
@@ -140,19 +140,6 @@ class Microphone:
     size: int = 0
 
 
-class Stored(Protocol):
-    """A bulletin as the store keeps it."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def author(self) -> str: ...
-    @property
-    def origin(self) -> str: ...
-    @property
-    def on_behalf(self) -> str: ...
-
-
 def order_kind(bulletin: Bulletin) -> NowKind | None:
     """How it travels in a ``now`` document, None if it is scheduled: a siren without the class is a drill."""
     if bulletin.follows:
@@ -273,61 +260,24 @@ def covers(network: Network, area: UnitId, unit: str) -> bool:
     return area in network.chain(UnitId(unit))
 
 
-def may_approve(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot decide on this bulletin now: two persons, the leader's area, the state."""
-    name = unit_name(network, row.origin)
-    if row.state != State.SUBMITTED:
-        return (refuse("BUL023", state=row.state),)
-    if person.id == row.author:
-        return (refuse("BUL021", unit=name),)
-    if not may(network, person, (Role.APPROVER,), row.origin) or (row.on_behalf and person.area != row.origin):
-        return (refuse("BUL022", person=person.name, unit=name),)
-    return ()
-
-
-def may_record(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot record that a leader approved on paper: a second account of the area, not the author's."""
-    name = unit_name(network, row.origin)
-    if row.state != State.SUBMITTED:
-        return (refuse("BUL023", state=row.state),)
-    if person.id == row.author:
-        return (refuse("BUL021", unit=name),)
-    if not may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
-        return (refuse("BUL087", person=person.name, unit=name),)
-    return ()
-
-
-def may_stop(
-    network: Network, on: date, person: Person, target: Audience, origin: str | None, reason: str
-) -> tuple[Diagnostic, ...]:
-    """Why this person cannot stop in ``target``; stopping a higher tier's bulletin (``origin``) asks for a reason."""
-    if not any(r in person.roles for r in (Role.OPERATOR, Role.APPROVER)):
-        return (refuse("BUL031", person=person.name, target=unit_name(network, person.area)),)
-    outside = _outside(network, on, person.area, target)
-    if outside is not None:
-        return (refuse("BUL031", person=person.name, target=outside),)
-    if origin is not None and not covers(network, person.area, origin) and not reason.strip():
-        return (refuse("BUL032", origin=unit_name(network, origin)),)
-    return ()
-
-
-def may_end(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot give the all-clear or withdraw: the origin unit's operators, approvers and the author."""
-    if person.id == row.author or may(network, person, (Role.OPERATOR, Role.APPROVER), row.origin):
-        return ()
-    return (refuse("BUL031", person=person.name, target=unit_name(network, row.origin)),)
-
-
-def may_speak(network: Network, person: Person, row: Stored) -> tuple[Diagnostic, ...]:
-    """Why this person cannot speak in a live bulletin: its author, or an editor, operator or approver of its unit."""
-    if person.id == row.author or may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
-        return ()
-    return (refuse("BUL093", person=person.name, unit=unit_name(network, row.origin)),)
-
-
 def is_spoken(bulletin: Bulletin) -> bool:
     """Whether it is spoken live: a relay of a session of its own, and so of one window."""
     return bulletin.kind is ContentKind.RELAY and bulletin.content == microphone_of(bulletin.id)
+
+
+def outside(network: Network, on: date, area: UnitId, audience: Audience) -> str | None:
+    """The first part of the audience that does not lie in the area."""
+    for unit in audience.units:
+        if not covers(network, area, unit):
+            return unit_name(network, unit)
+    members = Audience(groups=audience.groups, devices=audience.devices)
+    if members == Audience():
+        return None
+    for device in network.devices_on(on):
+        chain = network.device_chain(device, on)
+        if area not in chain and members.addresses(device.id, chain, network.groups_of(device)):
+            return device.id
+    return None
 
 
 def unit_name(network: Network, unit: str) -> str:
@@ -379,26 +329,11 @@ def _lines(draft: Draft) -> Iterable[Diagnostic]:
 
 
 def _reach(network: Network, on: date, draft: Draft, audience: Audience) -> Iterable[Diagnostic]:
-    outside = _outside(network, on, draft.origin, audience)
-    if outside is not None:
-        yield refuse("BUL004", target=outside, unit=unit_name(network, draft.origin))
+    beyond = outside(network, on, draft.origin, audience)
+    if beyond is not None:
+        yield refuse("BUL004", target=beyond, unit=unit_name(network, draft.origin))
     elif not addressed(network, on, audience):
         yield refuse("BUL005", audience=draft.audience)
-
-
-def _outside(network: Network, on: date, area: UnitId, audience: Audience) -> str | None:
-    """The first part of the audience that does not lie in the area."""
-    for unit in audience.units:
-        if not covers(network, area, unit):
-            return unit_name(network, unit)
-    members = Audience(groups=audience.groups, devices=audience.devices)
-    if members == Audience():
-        return None
-    for device in network.devices_on(on):
-        chain = network.device_chain(device, on)
-        if area not in chain and members.addresses(device.id, chain, network.groups_of(device)):
-            return device.id
-    return None
 
 
 def _too_large(bulletin: Bulletin, content: Sound) -> tuple[Diagnostic, ...]:

@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from audio import ledger, placing, relays, schedule
 from audio.approval import check_signature
-from audio.bulletin import State, may_approve, may_end, may_record, order_kind, unit_name
+from audio.bulletin import State, order_kind, unit_name
 from audio.documents import Audience, Bulletin, NowEntry, NowKind
 from audio.grid import Grids
 from audio.ledger import Actor, Target
 from audio.paper import Paper
 from audio.refusals import refuse
+from audio.rights import may_approve, may_end, may_record
 from audio.scripts import may_send
 from audio.timetable import DAY
 from inventory.diagnostics import Diagnostic, Severity
@@ -115,18 +116,18 @@ def approve(
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
-    bulletin = ledger.body_of(row)
+    bulletin, authors = ledger.body_of(row), ledger.authors(session, row)
     if paper is None:
-        refused = may_send(scene.network, who.person, row, bulletin, scene.now, reason)
+        refused = may_send(scene.network, who.person, row, authors, bulletin, scene.now, reason)
     else:
-        refused = may_record(scene.network, who.person, row) or paper.problems(scene.now)
+        refused = may_record(scene.network, who.person, row, authors) or paper.problems(scene.now)
     refused = refused or _told_already(session, scene, row, bulletin)
     refused = refused or check_signature(scene.network, scene.on, row.body, signed, scene.milliseconds)
     refused = refused or _soundless(bulletin, here)
     if refused:
         return refused
     row.signed = signed
-    if paper is None and may_send(scene.network, who.person, row, bulletin, scene.now):
+    if paper is None and may_send(scene.network, who.person, row, authors, bulletin, scene.now):
         ledger.broke_glass(session, scene.now, who, row, reason)
     ledger.decide(session, scene.now, who, row, State.APPROVED, reason, paper)
     retired = placing.retire(session, scene.now, row) if row.replaces else ()
@@ -174,7 +175,7 @@ def give_back(session: Session, scene: Scene, who: Actor, bulletin_id: str, reas
     row = session.get(BulletinRow, bulletin_id)
     if row is None:
         return (refuse("BUL020", bulletin=bulletin_id),)
-    refused = may_approve(scene.network, who.person, row)
+    refused = may_approve(scene.network, who.person, row, ledger.authors(session, row))
     if not refused:
         ledger.decide(session, scene.now, who, row, State.RETURNED, reason)
     return refused

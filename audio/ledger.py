@@ -140,6 +140,11 @@ def body_of(row: BulletinRow) -> Bulletin:
     return decode(Bulletin, row.body)
 
 
+def authors(session: Session, row: BulletinRow) -> frozenset[str]:
+    """Who wrote the bulletin in any of its versions."""
+    return frozenset(session.scalars(select(BulletinRow.author).where(BulletinRow.first == row.first)))
+
+
 def move(session: Session, now: datetime, row: BulletinRow, to: State, cause: str = "") -> None:
     """Raises ValueError for a step that the table of states does not have."""
     before = State(row.state)
@@ -253,6 +258,18 @@ def stops(session: Session, now: datetime) -> Sequence[NowEntryRow]:
         .where(NowEntryRow.kind == NowKind.STOP, NowEntryRow.ended.is_(None), NowEntryRow.until > now)
         .order_by(NowEntryRow.from_, NowEntryRow.id)
     ).all()
+
+
+def in_force(session: Session, now: datetime) -> tuple[tuple[NowEntryRow, BulletinRow], ...]:
+    """Every order that airs something, has begun and goes on, the oldest first, with its bulletin."""
+    query = (
+        select(NowEntryRow, BulletinRow)
+        .join(BulletinRow, BulletinRow.id == NowEntryRow.bulletin)
+        .where(NowEntryRow.kind != NowKind.STOP, NowEntryRow.ended.is_(None))
+        .where(NowEntryRow.from_ < now, NowEntryRow.until > now)
+        .order_by(NowEntryRow.from_, NowEntryRow.id)
+    )
+    return tuple((entry, bulletin) for entry, bulletin in session.execute(query))
 
 
 def expire_entries(session: Session, now: datetime) -> tuple[Target, ...]:

@@ -13,10 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audio import ledger
-from audio.bulletin import State, is_spoken, may_speak
+from audio.bulletin import State, is_spoken
 from audio.desk import Changed, Done, Refusals, Scene, Stopped
 from audio.ledger import LONGEST, Actor
 from audio.refusals import refuse
+from audio.rights import may_speak
 from inventory.model import Person
 from nms import journal
 from nms.journal import EventKind

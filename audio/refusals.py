@@ -138,6 +138,18 @@ CODES: Mapping[str, tuple[str, str]] = {
         "'{title}' was sent by {person} at {at} already, and is heard once",
         "nothing is left to do; withdraw that one first if its words are wrong",
     ),
+    "BUL099": (
+        "{person} wrote an earlier version of it, and nobody approves their own words",
+        "wait for a leader of {unit} who wrote none of its versions",
+    ),
+    "BUL100": (
+        "this stop silences '{title}' of {origin}, too, and needs a reason",
+        "say why; {origin} sees it at once",
+    ),
+    "BUL101": (
+        "blank '{blank}' of '{script}' takes one line of at most {most} characters and no end of a sentence: {what}",
+        "say it shorter, abbreviations without a point; free words ask a second person: loa push --class emergency",
+    ),
 }
 
 

@@ -8,18 +8,22 @@ drill with another word. Words that follow an alarm need who may end it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from audio.bulletin import ALONE, Stored, may, may_approve, may_end, order_kind, unit_name
+from audio.bulletin import ALONE, may, order_kind, unit_name
 from audio.documents import Audience, Bulletin, BulletinClass, NowKind
 from audio.refusals import refuse
+from audio.rights import Stored, may_approve, may_end
+from audio.saying import say
 from inventory.check_scripts import SPOKEN, blanks
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Person, Script, ScriptClass, ScriptId, Tier, Unit, UnitId
 from inventory.names import bare_name, key, unit_names
+from nms.i18n import nfc
 
 GLASS = timedelta(seconds=60)
 """How long a second person is waited for before one alone may send with a reason."""
@@ -28,6 +32,10 @@ LASTING = timedelta(hours=12)
 TOLD = timedelta(hours=12)
 """How long a correction or all-clear waits for a device that heard the alarm and is away."""
 DRILL_WORD = "DIEN TAP"
+LONGEST_BLANK = 60
+"""Characters in one blank."""
+_ENDS = re.compile(r"[!?;]|\.\s*\.")
+"""What ends a sentence, or trails off, wherever it stands."""
 
 Refusals = tuple[Diagnostic, ...]
 
@@ -56,17 +64,43 @@ def find(network: Network, name: str) -> Script | Refusals:
 
 
 def fill(script: Script, values: Mapping[str, str]) -> str | Refusals:
-    """The script's Vietnamese words with every blank filled."""
+    """The script's Vietnamese words with every blank filled.
+
+    A blank holds a place, an hour, an order: whoever may fill it alone does not say something else under its words.
+    """
     text = script.alarm.text[SPOKEN]
     names = blanks(text)
-    given = {name: " ".join(value.split()) for name, value in values.items()}
+    typed = {name: nfc(value.strip()) for name, value in values.items()}
+    given = {name: " ".join(value.split()) for name, value in typed.items()}
     unknown = [name for name in given if name not in names]
     if unknown:
         return (refuse("BUL061", script=script.id, blanks=", ".join(unknown), known=", ".join(names) or "-"),)
+    # at once, also while others are empty: who is filling them in sees it as soon as it is typed
+    excess = [(name, what) for name in names if (what := _excess(typed.get(name, "")))]
+    wrong = [refuse("BUL101", script=script.id, blank=n, most=LONGEST_BLANK, what=what) for n, what in excess]
     empty = [name for name in names if not given.get(name)]
     if empty:
-        return (refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]),)
+        wrong.append(refuse("BUL060", script=script.id, blanks=", ".join(empty), blank=empty[0]))
+    if wrong:
+        return tuple(wrong)
     return re.sub(r"\{(\w+)\}", lambda found: given[found[1]], text)
+
+
+def _excess(value: str) -> str:
+    """What makes this more than the words of one blank: its length, a control character, the end of a sentence.
+
+    The voice decides where a sentence ends: the points of ``2.500``, ``7.5 m`` and ``TP. Pleiku`` are read as words.
+    """
+    if len(value) > LONGEST_BLANK:
+        return str(len(value))
+    control = next((c for c in value if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029"), None)
+    if control is not None:
+        return f"U+{ord(control):04X}"
+    end = _ENDS.search(unicodedata.normalize("NFKC", value))
+    if end is not None:
+        return end[0]
+    # between other words, because a text that begins with a point is read without it
+    return next((sign for sign in say(f"tại {value} và").text if sign in ".!?;"), "")
 
 
 def word(script: Script, unit: Unit) -> str:
@@ -95,10 +129,19 @@ def one_commune(network: Network, audience: Audience) -> bool:
 
 
 def may_send(
-    network: Network, person: Person, row: Submitted, bulletin: Bulletin, now: datetime, reason: str = ""
+    network: Network,
+    person: Person,
+    row: Submitted,
+    authors: Collection[str],
+    bulletin: Bulletin,
+    now: datetime,
+    reason: str = "",
 ) -> tuple[Diagnostic, ...]:
-    """Why this person cannot put a submitted bulletin on the air now; ``reason``: that of a break-glass."""
-    refused = may_approve(network, person, row)
+    """Why this person cannot put a submitted bulletin on the air now; ``reason``: that of a break-glass.
+
+    ``authors`` as of ``may_approve``.
+    """
+    refused = may_approve(network, person, row, authors)
     if not refused or order_kind(bulletin) is None:
         return refused
     if bulletin.follows and row.state == "submitted":

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from audio import ledger
-from audio.bulletin import State, addressed, covers, may_stop, unit_name
+from audio import asrun, ledger
+from audio.bulletin import State, addressed, covers, unit_name
 from audio.desk import Changed, Done, Refusals, Scene, Stopped, cancel, places
 from audio.documents import EVERYTHING, Audience, NowEntry, NowKind
 from audio.ledger import Actor
 from audio.refusals import refuse
+from audio.rights import may_stop
 from inventory.diagnostics import Diagnostic
 from nms import journal
 from nms.journal import EventKind, new_id
@@ -65,12 +66,18 @@ class Halt:
 
 
 def stop(session: Session, scene: Scene, who: Actor, halt: Halt) -> Done[Stopped] | Refusals:
-    """Silence one bulletin or everything in the target, from now on, as an order of the stopping person's unit."""
+    """Silence one bulletin or everything in the target, from now on, as an order of the stopping person's unit.
+
+    Whatever of a higher unit is silenced asks for a reason, and that unit reads it among its own bulletin's events.
+    """
     row = session.get(BulletinRow, halt.bulletin) if halt.bulletin else None
     if halt.bulletin and row is None:
         return (refuse("BUL020", bulletin=halt.bulletin),)
     origin = row.origin if row is not None else None
     refused = may_stop(scene.network, scene.on, who.person, halt.audience, origin, halt.reason)
+    alarms = _alarms(session, scene, who, halt) if row is None and not refused else ()
+    if alarms and not halt.reason.strip():
+        refused = tuple(refuse("BUL100", title=a.title, origin=unit_name(scene.network, a.origin)) for a in alarms)
     if refused:
         return refused
     until = halt.until or (row.valid_until if row is not None else scene.now + HOLD)
@@ -85,17 +92,12 @@ def stop(session: Session, scene: Scene, who: Actor, halt: Halt) -> Done[Stopped
         reason=halt.reason,
     )
     stopped = ledger.add_entries(session, places(halt.audience), who.person.area, entry, who.person.id)
-    subject = halt.bulletin or who.person.area
     where = [target.place for target in stopped]
-    ledger.act(session, scene.now, who, "bulletin.stop", subject, {"targets": where, "reason": halt.reason})
-    journal.append(
-        session,
-        scene.now,
-        EventKind.BULLETIN_STOPPED,
-        subject,
-        cause=halt.reason or who.person.id,
-        data={"targets": where, "until": entry.until, "by": who.person.area},
-    )
+    data = {"targets": where, "until": entry.until, "by": who.person.area}
+    for subject in (halt.bulletin or who.person.area, *(alarm.id for alarm in alarms)):
+        ledger.act(session, scene.now, who, "bulletin.stop", subject, {"targets": where, "reason": halt.reason})
+        cause = halt.reason or who.person.id
+        journal.append(session, scene.now, EventKind.BULLETIN_STOPPED, subject, cause=cause, data=data)
     further = _stopped_rest(session, scene, row, halt) if row is not None else Changed()
     return Done(Stopped(tuple(where)), Changed((*stopped, *further.targets), further.units))
 
@@ -133,6 +135,24 @@ def _lifted(session: Session, scene: Scene, who: Actor, lift: Lift) -> tuple[lis
         own = reach <= meant and covers(scene.network, who.person.area, row.issuer)
         (mine if own else others).append(row)
     return mine, others
+
+
+def _alarms(session: Session, scene: Scene, who: Actor, halt: Halt) -> tuple[BulletinRow, ...]:
+    """The higher units' orders that a stop of everything silences: those that began before it, as devices decide it.
+
+    Of one that is said once, only who has not reported to have heard it still loses something.
+    """
+    stopped = _heard_by(scene, halt.audience)
+    found: dict[str, BulletinRow] = {}
+    for order, row in ledger.in_force(session, scene.now):
+        if row.id in found or covers(scene.network, who.person.area, order.issuer):
+            continue
+        silenced = _heard_by(scene, place_audience(order.target)) & stopped
+        if silenced and not ledger.body_of(row).every:
+            silenced -= asrun.reached(session, row.id)
+        if silenced:
+            found[row.id] = row
+    return tuple(found.values())
 
 
 def _heard_by(scene: Scene, audience: Audience) -> frozenset[str]:

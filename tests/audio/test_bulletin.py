@@ -14,10 +14,6 @@ from audio.bulletin import (
     audience_of,
     checks,
     compose,
-    may_approve,
-    may_end,
-    may_record,
-    may_stop,
     order_kind,
 )
 from audio.documents import Audience, Bulletin, BulletinClass, ContentKind, NowKind, decode, encode
@@ -25,11 +21,8 @@ from inventory.diagnostics import Diagnostic
 from inventory.model import PersonId, Tier, UnitId
 from tests.audio.province import (
     AN,
-    BINH,
-    CHI,
     DISTRICT,
     DUNG,
-    EM,
     EVENING,
     GIA,
     ON,
@@ -48,14 +41,6 @@ class Sound:
     size: int = 20_000
     duration_ms: int = 8_000
     kind: ContentKind = ContentKind.SPEECH
-
-
-@dataclass(frozen=True)
-class Row:
-    state: str = "submitted"
-    author: str = "chi"
-    origin: str = WARD
-    on_behalf: str = ""
 
 
 def codes(found: object) -> list[str]:
@@ -164,23 +149,11 @@ def test_a_series_is_valid_as_long_as_it_lasts() -> None:
         assert bulletin.valid_until - bulletin.valid_from == days * day
 
 
-def test_what_is_entered_on_behalf_of_a_unit_is_approved_by_that_units_own_leader() -> None:
+def test_what_is_entered_on_behalf_of_a_unit_comes_from_above_it() -> None:
     net = network()
     behalf = {"author": AN.id, "on_behalf": True}
     assert checks(net, ON, draft(**behalf), EVENING) == ()
     assert codes(checks(net, ON, draft(on_behalf=True), EVENING)) == ["BUL015"]
-    row = Row(author=AN.id, on_behalf=PROVINCE)
-    assert codes(may_approve(net, BINH, row)) == ["BUL022"]
-    assert may_approve(net, DUNG, row) == ()
-
-
-def test_an_approval_on_paper_is_recorded_by_somebody_else_of_the_area() -> None:
-    net = network()
-    assert may_record(net, EM, Row()) == may_record(net, DUNG, Row()) == may_record(net, AN, Row()) == ()
-    assert codes(may_record(net, CHI, Row())) == ["BUL021"]
-    assert codes(may_record(net, GIA, Row())) == ["BUL087"]
-    assert codes(may_record(net, DUNG, Row(origin=OTHER))) == ["BUL087"]
-    assert codes(may_record(net, DUNG, Row(state="scheduled"))) == ["BUL023"]
 
 
 def test_a_district_reaches_its_communes_and_the_province_everything() -> None:
@@ -206,43 +179,6 @@ def test_boards_are_addressed_but_not_heard() -> None:
     assert [d.id for d in addressed(network(), ON, audience)] == ["23557-L01", "23557-L02"]
     mixed = audience_of(network(), ON, "device=23557-L01,23557-B01")
     assert mixed == Audience(devices=("23557-L01",))
-
-
-def test_the_author_never_approves() -> None:
-    assert codes(may_approve(network(), EM, Row(author="em"))) == ["BUL021"]
-    assert may_approve(network(), EM, Row()) == ()
-
-
-def test_only_a_leader_of_the_area_approves_and_only_what_waits() -> None:
-    net = network()
-    assert codes(may_approve(net, AN, Row())) == ["BUL022"]
-    assert codes(may_approve(net, DUNG, Row(origin=OTHER))) == ["BUL022"]
-    assert codes(may_approve(net, DUNG, Row(origin=PROVINCE))) == ["BUL022"]
-    assert may_approve(net, BINH, Row()) == ()
-    assert codes(may_approve(net, BINH, Row(state="aired"))) == ["BUL023"]
-
-
-def test_a_commune_stops_the_provinces_emergency_on_its_own_devices_with_a_reason() -> None:
-    net, own, all_of_it = network(), Audience(units=(WARD,)), Audience(units=(PROVINCE,))
-    assert codes(may_stop(net, ON, DUNG, own, PROVINCE, " ")) == ["BUL032"]
-    assert may_stop(net, ON, DUNG, own, PROVINCE, "nhầm địa bàn") == ()
-    assert codes(may_stop(net, ON, DUNG, all_of_it, PROVINCE, "nhầm")) == ["BUL031"]
-    assert codes(may_stop(net, ON, DUNG, Audience(devices=("23560-L01",)), None, "")) == ["BUL031"]
-    assert codes(may_stop(net, ON, DUNG, Audience(groups=("riverside",)), None, "")) == ["BUL031"]
-    assert may_stop(net, ON, DUNG, Audience(devices=("23557-L01",)), None, "") == ()
-    assert may_stop(net, ON, DUNG, own, WARD, "") == ()
-
-
-def test_editors_and_viewers_stop_nothing() -> None:
-    assert codes(may_stop(network(), ON, CHI, Audience(units=(WARD,)), None, "")) == ["BUL031"]
-
-
-def test_a_bulletin_is_ended_by_its_author_or_its_units_operators() -> None:
-    net = network()
-    assert may_end(net, CHI, Row()) == ()
-    assert may_end(net, DUNG, Row()) == ()
-    assert codes(may_end(net, DUNG, Row(origin=PROVINCE))) == ["BUL031"]
-    assert codes(may_end(net, GIA, Row())) == ["BUL031"]
 
 
 def test_every_state_can_be_reached_and_what_is_over_stays_over() -> None:

@@ -197,6 +197,20 @@ async def test_who_edits_does_not_approve_and_not_everything_can_be_edited(runni
     assert codes(await running.playout.edit(AN, storm, Edits(title="x"))) == ["BUL023"]
 
 
+async def test_who_wrote_the_first_version_does_not_approve_what_a_colleague_made_of_it(running: Hub) -> None:
+    first = await running.submit(draft(author=EM.id))
+    second = (await edit(running, first, Edits(title="Tiêm chủng", audience="device=23557-L01"))).bulletin
+    signed, paper = await running.sign(second, WARD), Paper("12/TB-UBND", "Chủ tịch UBND", EVENING)
+    approve = running.playout.approve
+    assert codes(await approve(EM, second, signed)) == ["BUL099"]
+    assert codes(await approve(EM, second, signed, paper=paper)) == ["BUL099"]
+    assert codes(await running.playout.give_back(EM, second, "sai giờ")) == ["BUL099"]
+    third = (await edit(running, second, Edits(text=WARNED))).bulletin
+    signed = await running.sign(third, WARD)
+    assert codes(await approve(EM, third, signed)) == ["BUL099"]
+    assert isinstance(await approve(DUNG, third, signed), Approved)
+
+
 async def test_a_series_has_one_start_a_day_or_one_in_each_session(running: Hub) -> None:
     daily, _ = await running.push(draft(repeats=5, every=DAY))
     assert await starts(running, daily) == [FIVE + timedelta(days=n) for n in range(5)]

@@ -46,12 +46,77 @@ def codes(found: object) -> list[str]:
         ),
         pytest.param({"place": "x"}, ["BUL060"], id="one is empty"),
         pytest.param({"place": "x", "hour": " "}, ["BUL060"], id="blanks are no words"),
+        pytest.param({"place": "x!"}, ["BUL101", "BUL060"], id="what is wrong is told before all is filled in"),
         pytest.param({"place": "x", "hour": "5", "order": "y"}, ["BUL061"], id="one that it has not"),
     ],
 )
 def test_a_script_is_filled(values: dict[str, str], expected: str | list[str]) -> None:
     filled = scripts.fill(FLOOD, values)
     assert (filled if isinstance(filled, str) else codes(filled)) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ngầm Ia Tul",
+        "làng Mơ Nang 2, thôn 1, 2, 3 xã Ia Pa",
+        "suối Kon H'ring (đập An Khê - Ka Nak)",
+        "22h30",
+        "22 giờ 30 ngày 1.2.2025",
+        "05:30 ngày 06/9",
+        "mực nước 7.5 m, lưu lượng 2.500 m3/s",
+        "4,5 m",
+        "TP. Pleiku",
+        "TP.HCM",
+        "P. Yên Đỗ, tp. Pleiku",
+        "TT. Phú Túc, H. Krông Pa",
+        "TDP. 5",
+        "QL.25, km 12+300",
+        "ĐT.666",
+        "Theo lệnh: Chủ tịch UBND xã",
+        "Công điện số 12/CĐ-TTg của T.Ư",
+        "ThS. Nguyễn Văn A, Đ/c PCT UBND",
+        "ngầ\u0300m " + 54 * "a",
+    ],
+)
+def test_a_blank_takes_names_hours_numbers_and_the_administrations_abbreviations(value: str) -> None:
+    assert isinstance(scripts.fill(FLOOD, {"place": value, "hour": value}), str)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("Ia Pa. Bà con chạy ngay", "."),
+        ("Ia Pa.Bà con chạy ngay", "."),
+        ("Ia Pa .", "."),
+        ("5 giờ 30.", "."),
+        (". Bà con chạy ngay", "."),
+        ("làng 3. Bà con chạy ngay", "."),
+        ("lúc 3.000. Chạy ngay", "."),
+        ("UBND. Bà con chạy ngay", "."),
+        ("Ia Pa[.]Bà con chạy", "."),
+        ("Ia Pa<br>Bà con chạy", "."),
+        ("Ia Pa\u2024Bà con chạy", "."),
+        ("Ia Pa! Chạy", "!"),
+        ("Ia Pa\uff01", "!"),
+        ("Ia Pa?", "?"),
+        ("Ia Pa; chạy ngay", ";"),
+        ("Ia Pa… chạy ngay", ".."),
+        ("5 giờ... chạy ngay", ".."),
+        ("Ia Pa\nBà con chạy", "U+000A"),
+        ("Ia Pa\u2029Bà con chạy", "U+2029"),
+        ("Ia\u200bPa", "U+200B"),
+        ("Ia\x1bPa", "U+001B"),
+        (61 * "a", "61"),
+        (200 * "chạy ngay ", "1999"),
+    ],
+)
+def test_a_blank_is_no_place_for_other_words(value: str, what: str) -> None:
+    refused = scripts.fill(FLOOD, {"place": "ngầm Ia Tul", "hour": value})
+    assert codes(refused) == ["BUL101"]
+    assert isinstance(refused, tuple)
+    assert refused[0].fields == {"script": "lu", "blank": "hour", "most": "60", "what": what}
+    assert codes(scripts.fill(FLOOD, {"place": value, "hour": value})) == ["BUL101", "BUL101"]
 
 
 def test_an_unknown_script_is_answered_with_those_there_are() -> None:
@@ -147,14 +212,31 @@ def test_who_may_put_it_on_the_air(
     person: Person, what: Bulletin, row: Row, seconds: int, reason: str, expected: list[str]
 ) -> None:
     now = EVENING + timedelta(seconds=seconds)
-    assert codes(scripts.may_send(NETWORK, person, row, what, now, reason)) == expected
+    assert codes(scripts.may_send(NETWORK, person, row, {row.author}, what, now, reason)) == expected
+
+
+@pytest.mark.parametrize(
+    ("person", "seconds", "reason", "expected"),
+    [
+        pytest.param(BINH, 0, "", ["BUL065"], id="who wrote it first is no second person"),
+        pytest.param(AN, 0, "", ["BUL065"], id="who wrote it last is none, either"),
+        pytest.param(EM, 0, "", [], id="who wrote none of it is"),
+        pytest.param(BINH, 60, "đập vỡ", [], id="glass is broken as always"),
+    ],
+)
+def test_who_wrote_any_version_of_an_emergency_is_no_second_person(
+    person: Person, seconds: int, reason: str, expected: list[str]
+) -> None:
+    now, row = EVENING + timedelta(seconds=seconds), Row("an")
+    assert codes(scripts.may_send(NETWORK, person, row, {"binh", "an"}, FREE, now, reason)) == expected
 
 
 def test_a_normal_bulletin_is_never_sent_alone() -> None:
     normal = compose(plain_network(), ON, draft(author=EM.id), Sound(), EVENING)
     assert isinstance(normal, Bulletin)
     late = EVENING + timedelta(hours=1)
-    assert codes(scripts.may_send(NETWORK, EM, Row("em"), replace(normal, script="lu"), late, "gấp")) == ["BUL021"]
+    scripted = replace(normal, script="lu")
+    assert codes(scripts.may_send(NETWORK, EM, Row("em"), {"em"}, scripted, late, "gấp")) == ["BUL021"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from audio.refusals import CODES
 from inventory.model import Network, Tier, Unit, UnitId, UnitType
 from tests.tui.gateway_fake import NOW, SILENT, bulletin, overview, unit
 from tests.tui.loa_command import Answer, Shell, program
@@ -515,14 +516,19 @@ def test_an_emergency_says_whom_it_reaches_and_asks_for_the_areas_name(hub: Hub)
     assert hub.answers.asked == [("call.preview", wanted)]
 
 
-def test_what_forbids_an_emergency_ends_it_before_anything_is_made(hub: Hub) -> None:
-    problem = m.Problem(
-        "BUL060", "'{script}' has empty blanks: {blanks}", "fill them", {"script": "lu", "blanks": "hour"}
-    )
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        ("BUL060", {"script": "lu", "blanks": "hour", "blank": "hour"}),
+        ("BUL101", {"script": "lu", "blank": "hour", "most": "60", "what": "!"}),
+    ],
+)
+def test_what_forbids_an_emergency_ends_it_before_anything_is_made(hub: Hub, code: str, fields: dict[str, str]) -> None:
+    problem = m.Problem(code, *CODES[code], fields)
     hub.answers.by_method |= {"call.preview": replace(SEEN, problems=(problem,))}
     answer = hub.loa(*CALLED, "--yes", "IA PA")
     assert answer.code == 1
-    assert "BUL060" in answer.err
+    assert all(text.format(**fields) in answer.err for text in (code, *CODES[code]))
     assert [name for name, _ in hub.answers.asked] == ["call.preview"]
 
 

@@ -133,6 +133,17 @@ async def test_what_the_hub_refuses_keeps_the_form_with_what_was_typed() -> None
         assert operator.app.screen.query_one("#area", Input).value == "Ia Pa"
 
 
+async def test_what_no_blank_takes_is_said_with_the_way_out_before_it_is_sent() -> None:
+    problem = Problem("BUL101", "{blank}: {what}", "at most {most}", {"blank": "order", "what": "!", "most": "60"})
+    async with sitting((120, 40), EN, **hub(**{"call.preview": replace(SEEN, problems=(problem,))})) as sat:
+        operator = counting(sat)
+        await operator.hears(overview())
+        await operator.press("e")
+        await operator.until(lambda: operator.app.screen.query_one(OptionList).option_count > 0)
+        await operator.press("enter")
+        await operator.until(lambda: "✖ by whose order: ! – at most 60" in operator.shown())
+
+
 async def test_a_wider_one_waits_for_a_second_person() -> None:
     async with sitting((120, 40), EN, **hub(**{"call.preview": replace(SEEN, alone=False)})) as sat:
         operator = counting(sat)

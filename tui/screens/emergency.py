@@ -7,6 +7,7 @@ keys and what is typed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on, work
@@ -25,6 +26,7 @@ from tui.gateway import Gateway, HubError
 from tui.methods import REPORT, BulletinId, Nothing, Problem
 from tui.signing import Signer, hand_in
 from tui.views import emergency as views
+from tui.views.words import told
 
 PREVIEW_DELAY = 0.4
 LOOK_EVERY = 1.0
@@ -171,7 +173,13 @@ class EmergencyScreen(Screen[None]):
         self.query_one("#preview", Static).update(text)
 
     def _problems(self, problems: tuple[Problem, ...]) -> str:
-        return "\n".join(f"✖ {sentence(p.message, p.fields, self._translate)}" for p in problems)
+        return "\n".join(f"✖ {told(self._labelled(problem), self._translate)}" for problem in problems)
+
+    def _labelled(self, problem: Problem) -> Problem:
+        """A blank by what stands above its field here."""
+        blank = problem.fields.get("blank")
+        fields = {**problem.fields, "blank": views.blank(blank, self._translate)} if blank else problem.fields
+        return replace(problem, fields=fields)
 
 
 UNFINISHED = "BUL060"

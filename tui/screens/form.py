@@ -13,10 +13,10 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from inventory.diagnostics import sentence
 from nms.i18n import N_
 from tui.bindings import translate_bindings
 from tui.gateway import HubError
+from tui.views.words import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,11 @@ class FormScreen(ModalScreen[str]):
             self._say(str(unclear))
             self.query_one(f"#{unclear.field}", Input).focus()
         except HubError as error:
-            self._say("\n".join(self._told(p.message, p.fix, p.fields) for p in error.problems))
+            self._say("\n".join(told(p, self._translate) for p in error.problems))
         else:
             self.dismiss(done)
         finally:
             button.disabled = False
-
-    def _told(self, message: str, fix: str, fields: Mapping[str, str]) -> str:
-        text = sentence(message, fields, self._translate)
-        return f"{text} – {sentence(fix, fields, self._translate)}" if fix else text
 
     def _say(self, text: str) -> None:
         self.query_one("#problem", Static).update(f"✖ {text}")

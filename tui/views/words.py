@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from inventory.diagnostics import sentence
 from nms.i18n import N_
 
 if TYPE_CHECKING:
     from inventory.model import Hamlet
+    from tui.methods import Problem
 
 _MODEM = re.compile(r"\d{3,5}-M\d{2,3}").fullmatch
 
@@ -227,6 +229,12 @@ def cause_text(cause: str, translate: Callable[[str], str]) -> str:
     if _MODEM(cause):
         return translate(CAUSES["modem"]).format(name=cause)
     return ", ".join(translate(FAULTS.get(part.partition(":")[0], part)) for part in cause.split(", "))
+
+
+def told(problem: Problem, translate: Callable[[str], str]) -> str:
+    """What is wrong and how to mend it, in one line."""
+    message, fix = (sentence(text, problem.fields, translate) for text in (problem.message, problem.fix))
+    return f"{message} – {fix}" if fix else message
 
 
 def column(table: Mapping[str, str], key: str, translate: Callable[[str], str]) -> str:
