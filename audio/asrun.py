@@ -13,7 +13,8 @@ from audio.bulletin import State
 from audio.documents import NowKind, Receipt, Result
 from audio.ledger import move
 from audio.relays import SERIES
-from nms.store import AiringRow, BulletinRow, NowEntryRow, OfferRow, ReceiptRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow, OfferRow, ReceiptRow
 
 OPEN = (State.SCHEDULED, State.AIRING)
 SETTLE = 60_000

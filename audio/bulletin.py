@@ -21,7 +21,7 @@ from inventory import select
 from inventory.diagnostics import Diagnostic
 from inventory.model import TIMEZONE, Device, DeviceKind, Network, Person, PersonId, Role, Tier, UnitId
 from nms.journal import new_id
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 
 SIREN = 3_000
 TIMES = 3

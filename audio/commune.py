@@ -24,7 +24,8 @@ from audio.timetable import GAP, Placement
 from inventory.model import Person, Role, Tier, UnitId
 from nms import journal
 from nms.journal import EventKind
-from nms.store import AiringRow, BulletinRow, OfferRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, OfferRow
 
 OPEN = (State.APPROVED, State.SCHEDULED, State.AIRING)
 """States in which an offer can be picked."""

@@ -17,7 +17,8 @@ from audio import muting
 from audio.daybook import Day, Start, audience_places
 from audio.documents import LANGUAGES, Airing, Bulletin, NowKind, Receipt, Result, Span, decode
 from audio.receipts import Planned
-from nms.store import AiringRow, BulletinRow, NowEntryRow, ReceiptRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow, ReceiptRow
 
 Relayed = Mapping[str, Sequence[tuple[Airing, Bulletin]]]
 AROUND = timedelta(days=3)

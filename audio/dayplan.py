@@ -17,7 +17,8 @@ from audio.documents import NowKind, Span
 from audio.grid import Window
 from audio.ledger import LONGEST
 from inventory.model import UnitId
-from nms.store import AiringRow, BulletinRow, NowEntryRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from inventory.diagnostics import Diagnostic, Severity
 from inventory.model import TIMEZONE, Network, PersonId
 from nms import journal
 from nms.journal import EventKind, new_id
-from nms.store import ApprovalRow, BulletinRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import ApprovalRow, BulletinRow
 
 T = TypeVar("T")
 Refusals = tuple[Diagnostic, ...]

@@ -25,7 +25,8 @@ from audio.relays import SERIES
 from inventory.model import Person, Tier, UnitId
 from nms import journal
 from nms.journal import EventKind
-from nms.store import BulletinRow, ContentRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import BulletinRow, ContentRow
 
 UNDECIDED = (State.SUBMITTED, State.RETURNED)
 UNSIGNED = ("title", "valid_until", "play_now", "repeats", "every", "by_session")

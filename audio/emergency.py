@@ -29,7 +29,8 @@ from inventory.check_scripts import SPOKEN
 from inventory.diagnostics import Severity
 from inventory.model import TIMEZONE, Network, Person, Script, ScriptClass, Tier, Unit, UnitId, Wording
 from nms.journal import EventKind, new_id
-from nms.store import BulletinRow, EventRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import BulletinRow, EventRow, Store
 
 log = logging.getLogger("loa.emergency")
 

@@ -16,7 +16,7 @@ from audio.documents import Span
 from inventory.lines import Holiday, Line, Relay, SilentWindow, Slot, holds, taken_off
 from inventory.model import TIMEZONE, Network, UnitId
 from inventory.schema import DAYS
-from nms.store import from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
 
 AROUND = timedelta(days=2)
 """Lines of so many days before and after may reach into a day: one past midnight, and what it displaces."""

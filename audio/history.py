@@ -13,7 +13,8 @@ from audio.desk import Refusals
 from audio.documents import Bulletin
 from audio.refusals import refuse
 from nms.journal import Event, EventKind
-from nms.store import AiringRow, ApprovalRow, BulletinRow, EventRow, OfferRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, ApprovalRow, BulletinRow, EventRow, OfferRow
 
 _NEVER_THE_SAME = ("id", "version", "duration", "valid_from", "kind")
 """Of a version's body: what differs by itself, or with ``content``."""

@@ -11,7 +11,7 @@ from audio.refusals import refuse
 from inventory.diagnostics import Diagnostic
 from inventory.model import Network
 from nms.i18n import local
-from nms.store import from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
 
 
 def play_now(network: Network, on: date, draft: Draft, now: datetime) -> tuple[Diagnostic, ...]:

@@ -15,7 +15,8 @@ from audio import asrun, ledger
 from audio.broker import TOPICS
 from audio.documents import DeviceState, DocumentError, Receipt, decode
 from audio.publisher import Publisher, ack_topic
-from nms.store import Store, StoreError, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -22,17 +22,8 @@ from inventory.model import Person
 from inventory.select import fold
 from nms import journal
 from nms.journal import EventKind, new_id
-from nms.store import (
-    AiringRow,
-    ApprovalRow,
-    BulletinRow,
-    ContentRow,
-    NowEntryRow,
-    SequenceRow,
-    add_once,
-    from_milliseconds,
-    to_milliseconds,
-)
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, ApprovalRow, BulletinRow, ContentRow, NowEntryRow, SequenceRow, add_once
 
 KEPT = timedelta(days=1)
 """How long an airing that is over stays in its programme: what was played of it counts in its day's airtime."""

@@ -17,7 +17,8 @@ from audio.receipts import Planned, Report, report
 from audio.refusals import refuse
 from inventory.model import TIMEZONE, Device, Network
 from inventory.select import fold
-from nms.store import BulletinRow, Store, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import BulletinRow, Store
 
 PAGE = 500
 """Bulletins in one answer."""

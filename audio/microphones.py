@@ -21,7 +21,8 @@ from audio.rights import may_speak
 from inventory.model import Person
 from nms import journal
 from nms.journal import EventKind
-from nms.store import AiringRow, BulletinRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, BulletinRow, Store
 
 ENDED = "the speaker has ended"
 

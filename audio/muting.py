@@ -22,7 +22,8 @@ from inventory.model import DeviceId
 from nms import journal
 from nms.alarm_store import Repair, close_repair, open_repair
 from nms.journal import EventKind, new_id
-from nms.store import NowEntryRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import NowEntryRow
 
 MUTED, UNMUTED = "muted", "unmuted"
 EXPIRED, MENDED = "expired", "mended"

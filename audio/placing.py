@@ -22,7 +22,8 @@ from audio.schedule import LEAD, Request
 from audio.series import Spacing
 from audio.timetable import Placement
 from inventory.model import Network, Tier, UnitId
-from nms.store import AiringRow, BulletinRow, OfferRow, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import AiringRow, BulletinRow, OfferRow
 
 
 def is_offered(bulletin: Bulletin) -> bool:

@@ -22,8 +22,9 @@ from audio.trust import Signed
 from inventory.model import TIMEZONE, DeviceId, Network
 from nms.alarm_store import settle
 from nms.alarms import AlarmKind, Raised
+from nms.moments import to_milliseconds
 from nms.outage import Outage
-from nms.store import Store, StoreError, to_milliseconds
+from nms.store import Store, StoreError
 
 log = logging.getLogger("loa.policies")
 

@@ -22,7 +22,8 @@ from audio.ledger import Target
 from audio.library import Library
 from audio.relays import Relays
 from audio.trust import HUB
-from nms.store import BulletinRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import BulletinRow, Store
 
 AHEAD = timedelta(days=8)
 """What a programme covers. A frame is valid as long; it is published again when a day of that is gone."""

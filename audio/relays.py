@@ -27,7 +27,8 @@ from inventory.diagnostics import Diagnostic, Severity
 from inventory.lines import Relay
 from inventory.model import TIMEZONE, Network, Person, Role, UnitId
 from nms.journal import new_id
-from nms.store import BulletinRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import BulletinRow
 
 SERIES = 0
 """``repeats`` of a relay in the store: as often as the grid says."""

@@ -12,7 +12,7 @@ from audio.documents import Bulletin, Span
 from audio.grid import Grids
 from audio.timetable import DAY, FOREVER, Airtime, Placement, Wanted, place
 from inventory.model import TIMEZONE, Network, UnitId
-from nms.store import from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
 
 LEAD = 5_000
 """Time for devices to fetch the programme and the sound before a start."""

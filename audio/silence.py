@@ -26,8 +26,8 @@ from audio.timetable import (
     what_plays,
 )
 from nms.alarms import Alarm, AlarmKind, Raised
+from nms.moments import from_milliseconds
 from nms.monitor.family import Metrics
-from nms.store import from_milliseconds
 
 GRACE = 10_000
 """How long something must be wrong before it is told."""

@@ -21,7 +21,8 @@ from audio.rights import may_stop
 from inventory.diagnostics import Diagnostic
 from nms import journal
 from nms.journal import EventKind, new_id
-from nms.store import BulletinRow, NowEntryRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import BulletinRow, NowEntryRow
 
 HOLD = timedelta(minutes=10)
 """How long a stop of everything lasts when nobody says until when."""

@@ -17,7 +17,8 @@ from audio.publisher import Publisher
 from audio.refusals import refuse
 from inventory.model import DeviceId, DeviceKind, Role
 from nms.journal import new_id
-from nms.store import Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import Store
 
 BEGINS: Final = timedelta(seconds=30)
 """A trial that has not begun by then does not begin any more."""

@@ -26,7 +26,7 @@ from audio.documents import LANGUAGES, BulletinClass, Ceilings, Policy, PolicyKe
 from audio.faults import fault
 from inventory.diagnostics import Diagnostic
 from inventory.model import TIMEZONE, Device, DeviceId, DeviceKind, Network, Trust, TrustKey, UnitId
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 
 ROOT = "root"
 HUB = "hub"

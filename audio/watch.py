@@ -21,10 +21,11 @@ from audio.timetable import Item, Order, Segment
 from inventory.model import TIMEZONE, DeviceId, DeviceKind, Network
 from nms.alarm_store import LOOK_AGAIN, open_alarms, settle
 from nms.alarms import Alarm, Raised
+from nms.moments import to_milliseconds
 from nms.monitor.health import State
 from nms.monitor.parts import Picture
 from nms.outage import Outage
-from nms.store import AiringRow, BulletinRow, NowEntryRow, ReceiptRow, Store, StoreError, to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow, ReceiptRow, Store, StoreError
 
 log = logging.getLogger("loa.watch")
 

@@ -70,7 +70,8 @@ class Check:
         return self._known[frame]
 
     def _checked(self, topic: str, frame: bytes) -> tuple[Opened, LivePage] | None:
-        opened = open_at(frame, topic, self._keys, "hub", Instant(self._now(), True))
+        now = self._now()
+        opened = open_at(frame, topic, self._keys, "hub", Instant(now, True, now))
         if isinstance(opened, Refused) and opened.reason is Reason.EXPIRED:
             return None
         assert not isinstance(opened, Refused), opened

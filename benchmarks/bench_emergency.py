@@ -57,7 +57,7 @@ class Device:
     def __init__(self, policy: bytes, root: bytes, device: str) -> None:
         from audio.receiver.trust import Instant, read_policy
 
-        read = read_policy(policy, device, root, Instant(0, False))
+        read = read_policy(policy, device, root, Instant(0, False, 0))
         assert not isinstance(read, Refused), read
         self._keys = policy_keys(read[1])
         self._checked: dict[bytes, Now] = {}

@@ -19,10 +19,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from nms.moments import from_milliseconds, to_milliseconds
 from nms.store.ownership import CHAIN
 from nms.store.postgres import in_turn
 from nms.store.tables import AuditRow, EventRow
-from nms.store.types import from_milliseconds, to_milliseconds
 
 GENESIS = "0" * 64
 """What the first audit row names as its predecessor's hash."""

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from audio.muting import Mute
 from inventory.model import Device, DeviceId, Sim, Tier
 from nms.alarms import Alarm
+from nms.moments import to_milliseconds
 from nms.monitor.cellular import Usage, spending
 from nms.monitor.health import Window
 from nms.monitor.windows import planned
-from nms.store import AlarmRow, MaintenanceRow, RepairRow, SimUsageRow, to_milliseconds
+from nms.store import AlarmRow, MaintenanceRow, RepairRow, SimUsageRow
 from tui import alarm_methods as a
 from tui import methods as m
 from tui.overview import Places

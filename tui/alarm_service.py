@@ -27,8 +27,9 @@ from nms.alarm_store import (
 from nms.alarms import Alarm
 from nms.i18n import N_
 from nms.journal import audit, recent
+from nms.moments import from_milliseconds, to_milliseconds
 from nms.monitor.health import Window
-from nms.store import DeviceStateRow, Store, from_milliseconds, to_milliseconds
+from nms.store import DeviceStateRow, Store
 from tui import alarm_methods as a
 from tui import alarm_rows as rows
 from tui import methods as m

@@ -16,7 +16,8 @@ from inventory.diagnostics import Diagnostic
 from inventory.model import Network, Tier, UnitId
 from inventory.select import Selection, parse
 from nms.i18n import nfc
-from nms.store import ReceiptRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import ReceiptRow
 from tui import methods as m
 from tui.hub import Caller, Refusal, refuse
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from inventory.diagnostics import Diagnostic
 from inventory.model import Device, DeviceId
 from nms.journal import audit
+from nms.moments import to_milliseconds
 from nms.monitor.health import LOST
 from nms.provision import deployments, planfile
 from nms.provision.apply_faults import fault
@@ -25,7 +26,7 @@ from nms.provision.deployments import Deferral, Deployment, State, Treated
 from nms.provision.manifest import Made
 from nms.provision.rollout import arrange
 from nms.provision.values import DevicePlan, Manifest, Outcome, Plan, Result
-from nms.store import Store, to_milliseconds
+from nms.store import Store
 from tui.apply_methods import (
     APPLY,
     APPLY_PAUSE,

@@ -17,7 +17,8 @@ from audio.relays import Relays, series
 from audio.trust import languages
 from inventory.model import TIMEZONE, DeviceKind, Network, Tier, UnitId
 from inventory.select import Selection, fold, parse
-from nms.store import Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import Store
 from tui import asrun_methods as a
 from tui.hub import Caller, Handler, Refusal, refuse
 from tui.methods import Problem

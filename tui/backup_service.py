@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from inventory.diagnostics import Diagnostic
 from inventory.model import DeviceId
 from nms.journal import audit, new_id
+from nms.moments import to_milliseconds
 from nms.provision import backup, deployments, planfile
 from nms.provision.apply_faults import fault as apply_fault
 from nms.provision.backup import Backup, Why
@@ -28,7 +29,7 @@ from nms.provision.plan_faults import fault as plan_fault
 from nms.provision.problems import from_json
 from nms.provision.reach import Target, Unreached
 from nms.provision.values import Action, Change, DevicePlan, Kind, Manifest, Outcome, Plan, Result, digest_of
-from nms.store import DeploymentDeviceRow, DeploymentRow, SiteRow, Store, to_milliseconds
+from nms.store import DeploymentDeviceRow, DeploymentRow, SiteRow, Store
 from tui.apply_methods import Begun
 from tui.backup_methods import (
     BACKUP,

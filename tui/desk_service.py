@@ -12,7 +12,7 @@ from audio.playout import Edits, Playout
 from audio.receipts import Report
 from inventory.model import PersonId, UnitId
 from nms.journal import Event, EventKind
-from nms.store import from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
 from tui import desk_methods as d
 from tui import methods as m
 from tui.answers import audio_file, bulletin_class, bulletin_row, done, written

@@ -16,7 +16,7 @@ from audio.emergency import Emergencies, Made, Prepared
 from audio.scripts import After
 from inventory.check_scripts import SPOKEN, blanks
 from inventory.model import Device, DeviceKind, Script
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 from tui import emergency_methods as e
 from tui import methods as m
 from tui.answers import done

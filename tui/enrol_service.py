@@ -15,6 +15,7 @@ from inventory import overlay
 from inventory.diagnostics import Diagnostic
 from inventory.model import Device, DeviceId, Network, Person
 from nms.journal import EventKind, append, audit
+from nms.moments import to_milliseconds
 from nms.provision import exchange, facts, manifest, pending, site
 from nms.provision.authority import Authority
 from nms.provision.bench import Door, fingerprint_of
@@ -28,7 +29,7 @@ from nms.provision.reach import Provisioner
 from nms.provision.site import SiteKind, Tone
 from nms.provision.values import Family, Manifest
 from nms.settings import system_clock
-from nms.store import Store, to_milliseconds
+from nms.store import Store
 from nms.vault import Secret
 from tui.desired import Desired
 from tui.enrol_methods import (

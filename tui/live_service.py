@@ -17,7 +17,8 @@ from audio.live.source import FRAME_BYTES
 from audio.microphones import Speech, Speeches
 from audio.refusals import refuse as unknown
 from inventory.model import Person
-from nms.store import StoreError, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import StoreError
 from tui.answers import done
 from tui.hub import Caller, Handler, refuse
 from tui.live_methods import END, LENGTH, SPEAK, Phase, Speak, Speaking

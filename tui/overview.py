@@ -8,9 +8,9 @@ from datetime import date
 
 from inventory.model import Device, DeviceId, Network, Tier, UnitId
 from inventory.select import fold
+from nms.moments import to_milliseconds
 from nms.monitor.family import Metrics
 from nms.monitor.health import Health
-from nms.store import to_milliseconds
 from tui.methods import DeviceRow, UnitRow
 from tui.views.words import hamlet_name
 

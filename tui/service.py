@@ -25,7 +25,8 @@ from audio.receipts import Report as Heard
 from audio.refusals import refuse as unknown
 from inventory.model import TIMEZONE, DeviceId, Network, Tier, UnitId
 from inventory.select import Selection, parse
-from nms.store import EventRow, ReceiptRow, Store, from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
+from nms.store import EventRow, ReceiptRow, Store
 from tui import methods as m
 from tui import site_methods as site
 from tui.alarm_rows import counts, silenced_row

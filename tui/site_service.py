@@ -10,9 +10,10 @@ from inventory.diagnostics import Diagnostic, Place
 from inventory.model import Condition, Device, DeviceId, Role, Technology, Tier, UnitId
 from nms.i18n import N_
 from nms.journal import audit
+from nms.moments import to_milliseconds
 from nms.provision import site
 from nms.provision.site import Acceptance, SiteKind, Survey, Tone
-from nms.store import Store, to_milliseconds
+from nms.store import Store
 from tui import methods as m
 from tui import site_methods as s
 from tui.hub import Caller, Handler, refuse

@@ -18,7 +18,7 @@ from audio.live.feed import FRAME, Fault, Feed, Gain
 from audio.live.source import SAMPLES, Frame
 from audio.timetable import DAY
 from audio.trust import HUB
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 
 log = logging.getLogger("loa.live")
 

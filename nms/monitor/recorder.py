@@ -15,11 +15,12 @@ from inventory.model import DeviceId
 from nms.alarm_store import AlarmKeeper, settle
 from nms.alarms import OF_HEALTH
 from nms.journal import EventKind, append
+from nms.moments import from_milliseconds, to_milliseconds
 from nms.monitor.cellular import Usage
 from nms.monitor.health import LOST, Health, State
 from nms.monitor.loop import Snapshot, StateChange
 from nms.outage import Outage
-from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError, from_milliseconds, to_milliseconds
+from nms.store import DeviceStateRow, SimUsageRow, Store, StoreError
 
 log = logging.getLogger("loa.monitor")
 T = TypeVar("T")

@@ -29,7 +29,6 @@ from nms.store.tables import (
     SnmpEngineRow,
     add_once,
 )
-from nms.store.types import from_milliseconds, to_milliseconds
 
 __all__ = [
     "AiringRow",
@@ -59,7 +58,5 @@ __all__ = [
     "Store",
     "StoreError",
     "add_once",
-    "from_milliseconds",
     "shared",
-    "to_milliseconds",
 ]

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Dialect
 from sqlalchemy.types import TypeDecorator
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def to_milliseconds(moment: datetime) -> int:
-    """Unix milliseconds, rounded down. Raises ValueError for a datetime without a zone: it could mean any instant."""
-    if moment.utcoffset() is None:
-        raise ValueError(f"{moment.isoformat()} has no time zone")
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-def from_milliseconds(value: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=value)
+from nms.moments import from_milliseconds, to_milliseconds
 
 
 class UtcTime(TypeDecorator[datetime]):

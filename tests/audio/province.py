@@ -44,7 +44,8 @@ from inventory.model import (
     UnitType,
 )
 from nms.journal import new_id
-from nms.store import Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import Store
 
 PROVINCE, DISTRICT, WARD, OTHER = UnitId("64"), UnitId("622"), UnitId("23557"), UnitId("23560")
 ON = date(2024, 10, 1)

@@ -16,7 +16,8 @@ from audio.asrun import Progress
 from audio.bulletin import State, compose, is_spoken
 from audio.documents import Bulletin, NowKind, Result, encode
 from audio.relays import SERIES
-from nms.store import AiringRow, BulletinRow, NowEntryRow, OfferRow, ReceiptRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, BulletinRow, NowEntryRow, OfferRow, ReceiptRow, Store
 from tests.audio.province import EVENING, ON, OTHER, WARD, draft, network
 from tests.audio.test_bulletin import Sound
 

@@ -13,7 +13,8 @@ from audio.playout import Approved, Edited, Edits, Find, Paper, Stopped
 from inventory.diagnostics import Diagnostic
 from inventory.model import TIMEZONE
 from nms import journal
-from nms.store import AiringRow, AuditRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, AuditRow
 from tests.audio.province import (
     AN,
     BINH,

@@ -39,7 +39,7 @@ from inventory.model import (
     Trust,
     UnitId,
 )
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, draft, network
 from tests.audio.test_bulletin import Sound
 

@@ -16,7 +16,7 @@ from audio.live.listeners import Listeners
 from audio.live.session import Session, Signer
 from audio.live.source import Source
 from audio.live.wire import Wire
-from nms.store import from_milliseconds
+from nms.moments import from_milliseconds
 from tests.audio.live_kit import RATE, likeness, make_programme, running, station
 from tests.audio.receiver_kit import (
     DEVICE,

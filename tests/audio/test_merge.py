@@ -16,7 +16,8 @@ from audio.bulletin import Draft
 from audio.documents import BulletinClass
 from audio.receipts import Report
 from inventory.model import TIMEZONE, Network, Tier, UnitId
-from nms.store import AiringRow, from_milliseconds
+from nms.moments import from_milliseconds
+from nms.store import AiringRow
 from tests.audio.province import (
     AN,
     OTHER,

@@ -25,7 +25,8 @@ from audio.schedule import Request, together
 from audio.timetable import GAP, Placement
 from inventory.model import UnitId
 from nms.journal import new_id
-from nms.store import AiringRow, AuditRow, BulletinRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, AuditRow, BulletinRow
 from tests.audio.province import (
     AN,
     BINH,

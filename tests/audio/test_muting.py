@@ -15,7 +15,8 @@ from audio.stops import Standing
 from nms import journal
 from nms.alarm_store import Repair, open_repair, repairs
 from nms.journal import EventKind
-from nms.store import AuditRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AuditRow
 from tests.audio.province import (
     AN,
     CHI,

@@ -17,7 +17,8 @@ from audio.playout import Approved, Stopped, Submitted
 from audio.receipts import Heard, Report
 from inventory.model import Network, Tier
 from nms import journal
-from nms.store import AiringRow, ReceiptRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, ReceiptRow
 from tests.audio.province import (
     AN,
     BINH,

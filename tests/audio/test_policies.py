@@ -16,7 +16,8 @@ from audio.trust import Signed
 from inventory.lines import SilentWindow
 from inventory.model import TIMEZONE, DeviceId, Network, Trust, UnitId
 from nms.alarm_store import open_alarms
-from nms.store import Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import Store
 from tests.audio.province import ON, WARD, network
 
 NEW = UnitId("23557-2024")

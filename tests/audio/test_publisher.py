@@ -20,7 +20,8 @@ from audio.publisher import Hub, Publisher, now_document, programme_document
 from audio.relays import Relays
 from audio.schedule import quiet
 from inventory.model import Session
-from nms.store import BulletinRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import BulletinRow, Store
 from tests.audio.province import DISTRICT, EVENING, OTHER, PROVINCE, WARD, Clock, Keys, network
 
 NOW = to_milliseconds(EVENING)

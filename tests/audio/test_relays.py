@@ -23,7 +23,8 @@ from audio.timetable import DAY, Item
 from inventory.diagnostics import Diagnostic
 from inventory.lines import Grid, Relay, Slot, Source, When
 from inventory.model import TIMEZONE, Tier
-from nms.store import AuditRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AuditRow
 from tests.audio.province import (
     AN,
     BINH,

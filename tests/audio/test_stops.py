@@ -14,7 +14,8 @@ from audio.playout import Stopped
 from inventory.model import Person, Tier
 from nms import journal
 from nms.journal import EventKind
-from nms.store import AuditRow, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AuditRow
 from tests.audio.province import AN, BINH, DUNG, EVENING, OTHER, PROVINCE, WARD, Hub, codes, draft, emergency, receipt
 
 HERE = f"commune={WARD}"

@@ -53,7 +53,7 @@ from inventory.model import (
     UnitId,
     UnitType,
 )
-from nms.store import from_milliseconds, to_milliseconds
+from nms.moments import from_milliseconds, to_milliseconds
 
 FIRST = date(2024, 12, 27)
 """New Year's Eve, a holiday and an exam lie in the ten days from here."""

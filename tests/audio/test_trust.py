@@ -35,7 +35,7 @@ from inventory.model import (
     UnitType,
     Volume,
 )
-from nms.store import to_milliseconds
+from nms.moments import to_milliseconds
 
 PASSPHRASE = "một mật khẩu dài"  # noqa: S105 (of keys made here)
 ON = date(2024, 10, 1)

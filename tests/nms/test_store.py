@@ -25,6 +25,7 @@ from sqlalchemy import Connection, column, create_engine, func, insert, make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
+from nms.moments import from_milliseconds, to_milliseconds
 from nms.store import (
     AiringRow,
     Base,
@@ -36,8 +37,6 @@ from nms.store import (
     Store,
     StoreError,
     add_once,
-    from_milliseconds,
-    to_milliseconds,
 )
 from nms.store.postgres import driven
 from nms.store.schema import MIGRATIONS

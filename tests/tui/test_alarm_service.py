@@ -13,8 +13,9 @@ from audio.muting import expire
 from nms.alarm_store import open_alarms, settle
 from nms.alarms import OF_HEALTH, AlarmKind, Raised
 from nms.journal import EventKind, append
+from nms.moments import to_milliseconds
 from nms.monitor.snmp.outcome import Reading
-from nms.store import SimUsageRow, Store, to_milliseconds
+from nms.store import SimUsageRow, Store
 from tests.tui.alarm_desk import ELSEWHERE, FIRST, MODEM, NOW, SECOND, Desk
 from tui import alarm_methods as a
 from tui import methods as m

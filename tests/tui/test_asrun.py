@@ -28,7 +28,8 @@ from audio.documents import (
 )
 from audio.ledger import add_entries
 from inventory.model import TIMEZONE
-from nms.store import AiringRow, BulletinRow, Store, to_milliseconds
+from nms.moments import to_milliseconds
+from nms.store import AiringRow, BulletinRow, Store
 from tests.audio.province import OTHER, PROVINCE, WARD, network, receipt
 from tests.tui.loa_command import Shell
 from tui import asrun_methods as a

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audio import trust
 from audio.playout import Playout
+from nms.moments import to_milliseconds
 from nms.monitor.snmp.usm import Community
 from nms.settings import Loaded, Settings, load
-from nms.store import to_milliseconds
 from tests.audio.province import EVENING, ON, Clock, Keys
 from tui.commands.keys import BUNDLE
 from tui.roles import Work
