@@ -29,6 +29,7 @@ from nms.provision.artifacts import RECEIVER, ArtifactStore, receiver
 from tests.lab.host import Host
 from tests.lab.lab import PUBLIC, Lab
 from tests.lab.town import wheel
+from tests.lab.tunnel_kit import Interface
 from tests.tui.loa_command import ROOT, Answer
 
 MQTT, ENROLMENT, CONTENT, TUNNEL = 8883, 8884, 8443, 51820
@@ -105,13 +106,13 @@ class Province:
 
     lab: Lab
     folder: Path
-    interface: str = field(default_factory=lambda: f"loa-{secrets.token_hex(4)}")
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     files: Mapping[str, str] = field(default_factory=lambda: FILES)
     head: str = NETWORK
     more: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ending: threading.Event = field(default_factory=threading.Event)
+    _interface: Interface = field(init=False)
 
     @property
     def inventory(self) -> Path:
@@ -203,17 +204,16 @@ class Province:
         noc = self.lab.noc
         self._private = noc.run(["wg", "genkey"]).stdout.strip()
         self.tunnel_key = noc.run(["wg", "pubkey"], input=self._private + "\n").stdout.strip()
-        self.processes["wg"] = noc.popen(["wireguard-go", "--foreground", self.interface], stderr=subprocess.DEVNULL)
-        until(lambda: noc.run(["wg", "show", self.interface], check=False).returncode == 0, "the interface")
+        self._interface = Interface(noc)
         self._sync("")
-        noc.run(["ip", "link", "set", self.interface, "mtu", "1380", "up"])
-        noc.run(["ip", "route", "add", "10.0.0.0/8", "dev", self.interface, "src", "10.0.0.1", "metric", "10"])
+        noc.run(["ip", "link", "set", self._interface.name, "mtu", "1380", "up"])
+        noc.run(["ip", "route", "add", "10.0.0.0/8", "dev", self._interface.name, "src", "10.0.0.1", "metric", "10"])
 
     def _sync(self, peers: str) -> None:
         file = self.folder / "wg.conf"
         file.touch(0o600)
         file.write_text(f"[Interface]\nPrivateKey = {self._private}\nListenPort = {TUNNEL}\n\n{peers}")
-        self.lab.noc.run(["wg", "syncconf", self.interface, str(file)])
+        self.lab.noc.run(["wg", "syncconf", self._interface.name, str(file)])
 
     # -- what runs
 
@@ -269,13 +269,13 @@ class Province:
         for process in self.processes.values():
             process.kill()
             process.wait()
-        Path("/var/run/wireguard", f"{self.interface}.sock").unlink(missing_ok=True)  # it is this machine's
+        self._interface.close()
 
     # -- what can be seen
 
     def accepted(self) -> set[str]:
         """The keys that the hub's end of the tunnel takes."""
-        return set(self.lab.noc.run(["wg", "show", self.interface, "peers"]).stdout.split())
+        return set(self.lab.noc.run(["wg", "show", self._interface.name, "peers"]).stdout.split())
 
     def fetched(self, papers: Path) -> int:
         """The content server's answer to these papers."""

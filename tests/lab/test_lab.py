@@ -17,6 +17,7 @@ from tests.lab import cgroups, keeper
 from tests.lab.host import Host
 from tests.lab.lab import PUBLIC, ROUTER, Lab, unavailable
 from tests.lab.link import WEAK_4G, Link
+from tests.lab.tunnel_kit import Interface
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = """
@@ -217,13 +218,12 @@ def test_a_tunnel_reaches_a_host_behind_the_nat_over_a_weak_radio(lab: Lab, mode
     own = f"[Interface]\nPrivateKey = {keys[1].strip()}\nAddress = {overlay}/32\nMTU = 1380\n"
     behind.write("/etc/wireguard/wg0.conf", own + peer, 0o600)
     (lab.folder / "hub.key").write_text(keys[0])
-    tunnel = lab.noc.popen(["wireguard-go", "--foreground", "wg0"])
+    tunnel = Interface(lab.noc)
     try:
-        eventually(lambda: lab.noc.run(["wg", "show", "wg0"], check=False).returncode == 0)
         listen = ["listen-port", "51820", "private-key", str(lab.folder / "hub.key")]
-        lab.noc.run(["wg", "set", "wg0", *listen, "peer", device, "allowed-ips", f"{overlay}/32"])
-        lab.noc.run(["ip", "link", "set", "wg0", "mtu", "1380", "up"])
-        lab.noc.run(["ip", "route", "add", f"{overlay}/32", "dev", "wg0", "src", "10.0.0.1"])
+        lab.noc.run(["wg", "set", tunnel.name, *listen, "peer", device, "allowed-ips", f"{overlay}/32"])
+        lab.noc.run(["ip", "link", "set", tunnel.name, "mtu", "1380", "up"])
+        lab.noc.run(["ip", "route", "add", f"{overlay}/32", "dev", tunnel.name, "src", "10.0.0.1"])
         behind.exec(["systemctl", "start", "wg-quick@wg0"])
         modem.link.set(WEAK_4G)
         eventually(lambda: reached(lab, behind, overlay, seconds=20))
@@ -233,8 +233,7 @@ def test_a_tunnel_reaches_a_host_behind_the_nat_over_a_weak_radio(lab: Lab, mode
         modem.power_on()
         eventually(lambda: reached(lab, behind, overlay, seconds=5))
     finally:
-        tunnel.kill()
-        tunnel.wait()
+        tunnel.close()
 
 
 def test_a_router_has_a_command_line_of_its_own(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from nms.provision.values import Facts, Outcome
 from tests.lab.host import Host
 from tests.lab.lab import OCTET, PUBLIC, Lab
 from tests.lab.town import ROOT, Town
+from tests.lab.tunnel_kit import Interface
 
 NAME = DeviceId("23557-L01")
 ON = date(2024, 10, 1)
@@ -36,23 +37,23 @@ class HubTunnel:
         self._peers = folder / "wg.peers"
         self._key.write_text(lab.noc.run(["wg", "genkey"]).stdout)
         self.public = lab.noc.run(["wg", "pubkey"], input=self._key.read_text()).stdout.strip()
-        self._process = lab.noc.popen(["wireguard-go", "--foreground", "loa"])
-        until(lambda: lab.noc.run(["wg", "show", "loa"], check=False).returncode == 0)
-        lab.noc.run(["ip", "link", "set", "loa", "mtu", "1380", "up"])
-        lab.noc.run(["ip", "route", "add", "10.0.0.0/8", "dev", "loa", "src", overlay.hub_address(OCTET)])
+        self._interface = Interface(lab.noc)
+        lab.noc.run(["ip", "link", "set", self._interface.name, "mtu", "1380", "up"])
+        lab.noc.run(
+            ["ip", "route", "add", "10.0.0.0/8", "dev", self._interface.name, "src", overlay.hub_address(OCTET)]
+        )
 
     def accept(self, town: Town, told: Mapping[DeviceId, list[str]]) -> tuple[wireguard.Peer, ...]:
         """One round of what the hub does again and again."""
-        last = wireguard.handshakes(self._lab.noc.run(["wg", "show", "loa", "latest-handshakes"]).stdout)
+        last = wireguard.handshakes(self._lab.noc.run(["wg", "show", self._interface.name, "latest-handshakes"]).stdout)
         peers = wireguard.peers(town.network, ON, OCTET, told, last)
         own = f"[Interface]\nListenPort = 51820\nPrivateKey = {self._key.read_text()}\n"
         self._peers.write_text(own + wireguard.config(peers))
-        self._lab.noc.run(["wg", "syncconf", "loa", str(self._peers)])
+        self._lab.noc.run(["wg", "syncconf", self._interface.name, str(self._peers)])
         return peers
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._interface.close()
 
 
 @pytest.fixture
