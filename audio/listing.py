@@ -109,7 +109,8 @@ class Listing:
         return tuple(self._view(scene, row, narrowed[row.id]) for row in rows)
 
     def _view(self, scene: Scene, row: BulletinRow, narrowed: Narrowed) -> BulletinView:
-        bulletin, on = ledger.body_of(row), _day(scene, row)
+        bulletin = ledger.body_of(row)
+        on = _day(scene, row, bulletin)
         known = (id(scene.network), on, narrowed)
         if self._expected.get(row.id, (None, 0))[0] != known:
             self._expected[row.id] = known, len(_expected(scene.network, on, bulletin, narrowed))
@@ -146,7 +147,7 @@ def of_bulletin(session: Session, scene: Scene, bulletin_id: str) -> Report | Re
     narrowed = _narrowed(session, [(bulletin_id, bulletin.follows)])[bulletin_id]
     return report(
         bulletin_id,
-        [d.id for d in _expected(scene.network, _day(scene, row), bulletin, narrowed)],
+        [d.id for d in _expected(scene.network, _day(scene, row, bulletin), bulletin, narrowed)],
         planned,
         asrun.receipts(session, bulletin_id),
         muting.silenced(session, scene, bulletin),
@@ -160,9 +161,9 @@ def _narrowed(session: Session, bulletins: Sequence[tuple[str, str]]) -> dict[st
     return {bulletin: Narrowed(picked.get(bulletin), told.get(follows)) for bulletin, follows in bulletins}
 
 
-def _day(scene: Scene, row: BulletinRow) -> date:
+def _day(scene: Scene, row: BulletinRow, bulletin: Bulletin) -> date:
     """The day whose units the bulletin's audience means: that of its first hour; a merge later on changes nothing."""
-    first = max(row.created, from_milliseconds(ledger.body_of(row).valid_from))
+    first = max(row.created, from_milliseconds(bulletin.valid_from))
     return scene.network.on(min(first, scene.now).astimezone(TIMEZONE).date())
 
 

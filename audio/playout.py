@@ -116,6 +116,8 @@ class Playout:
         self._publisher = Publisher(store, broker, Hub(hub_key, hub_kid), library, clock, self._relays, clock_good)
         self._intake = Intake(store, self._publisher, hub_kid, clock, lambda: broker.connections)
         self._trials = Trials(store, self._publisher, self._intake, clock)
+        self._clock_good = clock_good
+        self._believed = True
         self._unsigned: tuple[Relay, ...] = ()
         self._editor = Editor(store, library, self._scene, partial(sound_of, library), self._decide)
         self.speeches = Speeches(store, self._scene, self._decide)
@@ -147,6 +149,9 @@ class Playout:
     async def hand_out(self, policies: Mapping[str, bytes]) -> None:
         """Other policies than before, and then every document: under the old ones it may have been refused."""
         self._policies = policies
+        await self._anew()
+
+    async def _anew(self) -> None:
         self._publisher.forget()
         await self.restore()
 
@@ -371,6 +376,7 @@ class Playout:
                     await self._note_broker(seen)
                     connections = seen
                 await signal.look(self._intake.arrivals() or fresh)
+                await self._after_jump()
                 if loop.time() - moved >= PROGRAMMES_EVERY:
                     moved = loop.time()
                     await self._note_relays()
@@ -381,6 +387,13 @@ class Playout:
                     raise
                 outage.begun("nothing new is aired while the store fails: %s", error)
             await asyncio.sleep(TICK)
+
+    async def _after_jump(self) -> None:
+        """After the first time that may be told again: while the clock was ahead, devices refused what was planned."""
+        good = self._clock_good()
+        if good and not self._believed:
+            await self._anew()
+        self._believed = good
 
     async def _tick(self) -> None:
         now = self._clock()

@@ -34,15 +34,11 @@ def may_approve(network: Network, person: Person, row: Stored, authors: Collecti
 
     ``authors``: the ids of who wrote any of its versions, because each may still hold words of the ones before.
     """
-    name = unit_name(network, row.origin)
-    if row.state != State.SUBMITTED:
-        return (refuse("BUL023", state=row.state),)
-    own = _own(person, row, authors, name)
-    if own:
-        return own
-    if not may(network, person, (Role.APPROVER,), row.origin) or (row.on_behalf and person.area != row.origin):
-        return (refuse("BUL022", person=person.name, unit=name),)
-    return ()
+    refused = _decided_by_others(network, person, row, authors)
+    leads = may(network, person, (Role.APPROVER,), row.origin) and (not row.on_behalf or person.area == row.origin)
+    if refused or leads:
+        return refused
+    return (refuse("BUL022", person=person.name, unit=unit_name(network, row.origin)),)
 
 
 def may_record(network: Network, person: Person, row: Stored, authors: Collection[str]) -> tuple[Diagnostic, ...]:
@@ -50,15 +46,10 @@ def may_record(network: Network, person: Person, row: Stored, authors: Collectio
 
     ``authors`` as of ``may_approve``.
     """
-    name = unit_name(network, row.origin)
-    if row.state != State.SUBMITTED:
-        return (refuse("BUL023", state=row.state),)
-    own = _own(person, row, authors, name)
-    if own:
-        return own
-    if not may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
-        return (refuse("BUL087", person=person.name, unit=name),)
-    return ()
+    refused = _decided_by_others(network, person, row, authors)
+    if refused or may(network, person, (Role.EDITOR, Role.OPERATOR, Role.APPROVER), row.origin):
+        return refused
+    return (refuse("BUL087", person=person.name, unit=unit_name(network, row.origin)),)
 
 
 def may_stop(
@@ -89,8 +80,13 @@ def may_speak(network: Network, person: Person, row: Stored) -> tuple[Diagnostic
     return (refuse("BUL093", person=person.name, unit=unit_name(network, row.origin)),)
 
 
-def _own(person: Person, row: Stored, authors: Collection[str], unit: str) -> tuple[Diagnostic, ...]:
-    """Why these would be the person's own words; ``unit`` is a name."""
+def _decided_by_others(
+    network: Network, person: Person, row: Stored, authors: Collection[str]
+) -> tuple[Diagnostic, ...]:
+    """Why nobody decides on it now, or not this person: they would be their own words."""
+    unit = unit_name(network, row.origin)
+    if row.state != State.SUBMITTED:
+        return (refuse("BUL023", state=row.state),)
     if person.id == row.author:
         return (refuse("BUL021", unit=unit),)
     return (refuse("BUL099", person=person.name, unit=unit),) if person.id in authors else ()

@@ -440,6 +440,18 @@ async def test_while_its_clock_is_wrong_the_hub_tells_no_time_but_everything_els
     await eventually(lambda: TIME in ear.frames)
 
 
+async def test_once_its_clock_is_good_again_the_hub_says_anew_what_devices_may_have_refused(running: Hub) -> None:
+    ear = await running.ear("23557-L01")
+    asked, running.clock.good = running.clock.asked, False
+    await eventually(lambda: running.clock.asked >= asked + 2)
+    await running.push(draft())
+    await running.push(emergency())
+    await eventually(lambda: {PROGRAMME, NOW_PROVINCE} <= set(ear.frames))
+    ear.frames.clear()
+    running.clock.good = True
+    await eventually(lambda: {TIME, PROGRAMME, NOW_PROVINCE} <= set(ear.frames))
+
+
 async def test_a_killed_broker_gets_everything_back(running: Hub, server: Mosquitto) -> None:
     await running.push(draft())
     await running.push(emergency())

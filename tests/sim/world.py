@@ -141,7 +141,7 @@ class World:
         from audio.trust import in_force, read_bundle
 
         bundle = read_bundle(self.folder / "keys" / "policies.bundle")
-        return in_force(bundle, self.network().on(datetime.fromisoformat(self.start).date()))
+        return in_force(bundle, datetime.fromisoformat(self.start).date())
 
     def output(self, device: str) -> Path:
         return self.folder / "receivers" / device / "heard.pcm"
