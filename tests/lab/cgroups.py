@@ -33,6 +33,11 @@ def processes(name: str) -> set[int]:
     return {pid for place in _places(name) for folder in _folders(place) for pid in _members(folder)}
 
 
+def holds(place: Path, pid: int) -> bool:
+    """Whether the process is in the group with that folder or below it: systemd-nspawn moves itself on at once."""
+    return any(pid in _members(folder) for folder in _folders(place))
+
+
 def kill(name: str, seconds: float = 30) -> None:
     """Kills all that is in the group, until nothing is left. Raises TimeoutError if something will not die."""
     deadline = time.monotonic() + seconds

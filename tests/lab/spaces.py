@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from tests.lab import cgroups
+
 _CLONE_NEWNET: Final = 0x40000000
 _JOIN: Final = 'for group in $1; do echo 0 >"$group/cgroup.procs"; done; shift; exec "$@"'
 """``sh -c _JOIN sh "GROUP GROUP" PROGRAM...``: the program replaces the shell, and has its process id."""
@@ -61,7 +63,7 @@ class Space:
         return process
 
     def _holds(self, pid: int) -> bool:
-        return all(str(pid) in (group / "cgroup.procs").read_text().split() for group in self.groups)
+        return all(cgroups.holds(group, pid) for group in self.groups)
 
     @contextmanager
     def entered(self) -> Iterator[None]:

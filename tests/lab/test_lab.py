@@ -270,6 +270,19 @@ def traces(lab: str) -> list[str]:
     return found + [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if lab in line]
 
 
+def test_a_program_that_moves_itself_further_down_is_started_all_the_same(lab: Lab) -> None:
+    """As systemd-nspawn does, at times before anybody has seen it in its host's own group."""
+    down = 'for group in "$@"; do mkdir "$group/down" && echo 0 >"$group/down/cgroup.procs"; done; exec sleep 1000'
+    groups = [str(group) for group in lab.noc.groups]
+    moved = lab.noc.popen(["sh", "-c", down, "sh", *groups])
+    while (Path("/proc") / str(moved.pid) / "comm").read_text() != "sleep\n":
+        time.sleep(0.01)
+    assert all(cgroups.holds(group, moved.pid) for group in lab.noc.groups)
+    moved.kill()
+    moved.wait()
+    assert not any(cgroups.holds(group, moved.pid) for group in lab.noc.groups)
+
+
 def test_two_labs_know_nothing_of_each_other_and_leave_no_trace(lab_image: Path) -> None:
     with Lab() as one, Lab() as other:
         first, second = one.host("23557-L01"), other.host("23557-L01")
