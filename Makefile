@@ -14,7 +14,7 @@ OUT ?= build/fleet-$(N)
 SECONDS ?= 600
 CHECKS := format lint types layers translations playbooks rules
 
-.PHONY: help bootstrap demo test check $(CHECKS) bench fuzz fleet lab lab-down lab-vm clean
+.PHONY: help bootstrap demo test check $(CHECKS) collected bench fuzz fleet lab lab-down lab-vm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -24,7 +24,7 @@ demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, fai
 	@$(PYTHON) -m tests.sim.demo
 
 test: ## everything a change must pass: check, then all tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check collected
 	@tmp=$$(mktemp -d -t loa-test-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
 	$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --basetemp "$$tmp/run"
 
@@ -61,7 +61,11 @@ clean: ## remove what make made
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(CHECKS): bootstrap
+$(CHECKS) collected: bootstrap
+
+# Every test is found, and compiled once: on a fresh clone each of the workers would do it again.
+collected:
+	@found=$$($(PYTHON) -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 format:
 	@.venv/bin/ruff format --check --quiet . || { echo "format: run .venv/bin/ruff format ."; exit 1; }
