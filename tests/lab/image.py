@@ -27,7 +27,6 @@ PACKAGES: Final = (
 )
 _OPTIONS: Final = (
     "--mode=root",
-    "--variant=minbase",
     '--aptopt=Acquire::Languages "none"',
     "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
@@ -36,28 +35,35 @@ _OPTIONS: Final = (
 )
 _SETUP: Final = Path(__file__).with_name("setup_image.sh")
 _SETUP_MACHINE: Final = Path(__file__).with_name("setup_machine.sh")
+_SETUP_HUB: Final = Path(__file__).with_name("setup_hub.sh")
+_CLEAN: Final = Path(__file__).with_name("clean_image.sh")
 _APT: Final = Path("/etc/apt")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What makes one tree: ``packages`` and, run before they are installed, the script ``first``."""
+    """What makes one tree: ``packages`` in a bare Debian, or in the tree of ``base``.
+
+    The script ``first`` is run before they are installed.
+    """
 
     packages: str
     first: Path | None = None
+    base: Recipe | None = None
 
     def text(self) -> str:
-        scripts = [script.read_text() for script in (_SETUP, self.first) if script is not None]
-        return "\n".join([SUITE, self.packages, *_OPTIONS, *scripts])
+        scripts = [script.read_text() for script in (_SETUP, _CLEAN, self.first) if script is not None]
+        base = "" if self.base is None else self.base.text()
+        return "\n".join([SUITE, self.packages, *_OPTIONS, *scripts, base])
 
 
 DEVICE: Final = Recipe(PACKAGES)
 """A device from its factory."""
 HUB: Final = Recipe(
-    # a machine has one time daemon: the hub's serves others
-    PACKAGES.replace("systemd-timesyncd,", "")
-    + ",chrony,python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
-    "ffmpeg,espeak-ng,rsync"
+    "chrony,python3-apt,postgresql,mosquitto,prometheus,prometheus-alertmanager,nginx-light,apt-utils,gnupg,"
+    "ffmpeg,espeak-ng,rsync",
+    _SETUP_HUB,
+    DEVICE,
 )
 """What the hub's playbook asks for, so that it needs no index."""
 MACHINE: Final = Recipe(f"{PACKAGES},linux-image-amd64,initramfs-tools,kmod,udev,libasound2,alsa-utils", _SETUP_MACHINE)
@@ -93,16 +99,26 @@ def _locked(path: Path) -> Iterator[None]:
 def _build(place: Path, recipe: Recipe) -> None:
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    hooks = [f'--customize-hook=sh {shlex.quote(str(_SETUP))} "$1"']
+    if recipe.base is None:
+        made = ["--variant=minbase", _hook("customize", _SETUP)]
+        first = "essential"
+    else:
+        made = ["--variant=custom", f'--setup-hook=cp -a {shlex.quote(str(image(recipe.base)))}/. "$1"']
+        first = "setup"
     if recipe.first is not None:
-        hooks.append(f'--essential-hook=sh {shlex.quote(str(recipe.first))} "$1"')
-    command = ["mmdebstrap", *_OPTIONS, f"--include={recipe.packages}", *hooks, SUITE, str(partial), *_sources()]
+        made.append(_hook(first, recipe.first))
+    made.append(_hook("customize", _CLEAN))
+    command = ["mmdebstrap", *_OPTIONS, *made, f"--include={recipe.packages}", SUITE, str(partial), *_sources()]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise Unavailable("mmdebstrap could not make the lab's image: " + " / ".join(tail))
     partial.rename(place)
+
+
+def _hook(moment: str, script: Path) -> str:
+    return f'--{moment}-hook=sh {shlex.quote(str(script))} "$1"'
 
 
 def _sources() -> list[str]:

@@ -47,8 +47,5 @@ printf 'service integrated-vtysh-config\n' >"$root/etc/frr/vtysh.conf"
 : >"$root/etc/frr/frr.conf"
 chroot "$root" sh -c 'chown frr:frrvty /etc/frr/vtysh.conf /etc/frr && chown frr:frr /etc/frr/frr.conf; chmod 660 /etc/frr/*.conf; chmod 2775 /etc/frr'
 
-# No community that everybody knows, no package index but the hub's, no name server, no identity.
+# No community that everybody knows.
 printf '# not configured\nagentAddress udp:127.0.0.1:161\n' >"$root/etc/snmp/snmpd.conf"
-rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root/etc/resolv.conf" "$root/etc/hostname"
-: >"$root/etc/resolv.conf"
-: >"$root/etc/machine-id"
