@@ -143,13 +143,14 @@ def what_plays(
         return Decision(None, "emergency hold", wake)
     if not loud:
         return Decision(None, "silent window" if is_silent(now, policy) else "quiet hours", wake)
-    return _scheduled(items, stops, history, now, policy, wake)
+    return _scheduled(items, stops, history, heard, now, policy, wake)
 
 
 def _scheduled(
     items: Sequence[Item],
     stops: Sequence[Order],
     history: Sequence[Segment],
+    heard: Mapping[tuple[str, int], Segment],
     now: int,
     policy: Policy,
     wake: int,
@@ -158,7 +159,7 @@ def _scheduled(
         (i for i in items if _addressed(i.bulletin, policy) and not _item_stopped(i, stops)),
         key=lambda i: (i.airing.start, i.airing.airing),
     )
-    heard, spent, quiet = _last_segments(history), _spent(items, history, now, policy), quiet_begins(now, policy)
+    spent, quiet = _spent(items, history, now, policy), quiet_begins(now, policy)
     reason = "held" if stops else "nothing due"
     candidates = []
     for number, item in enumerate(mine):
@@ -245,8 +246,7 @@ def quiet_begins(now: int, policy: Policy) -> int:
     starts = [night + day * DAY for night in nights for day in (0, 1)]
     starts += [e.until for e in policy.exceptions if e.until > now]
     starts += [w.start for w in policy.silent if w.start > now]
-    quiet = [s for s in sorted(starts) if is_quiet(s, policy)]
-    return quiet[0] if quiet else FOREVER
+    return next((start for start in sorted(starts) if is_quiet(start, policy)), FOREVER)
 
 
 @dataclass(frozen=True, slots=True)
