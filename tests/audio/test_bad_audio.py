@@ -177,6 +177,11 @@ BAD: dict[str, tuple[str, Callable[[Path, Path], Path], str]] = {
     "0.1 s": ("a.wav", of("sine=duration=0.1"), "AUD004"),
     "clicks": ("a.wav", of("aevalsrc='if(lt(mod(t,0.5),0.0001),0.99,0)':d=4:s=48000"), "AUD007"),
     "too long by its header": ("a.flac", of("anullsrc=r=8000:cl=mono:d=1801"), "AUD005"),
+    "too long, and says nothing": (
+        "a.mp3",
+        of("sine=d=1802:r=8000", "-write_xing", "0", "-id3v2_version", "0", "-b:a", "8k"),
+        "AUD005",
+    ),
     "an MP3 whose header claims ten times as much": ("a.mp3", boastful, "AUD003"),
     "a film without sound": ("a.mp4", of("testsrc=size=64x48:duration=1", "-c:v", "mpeg4"), "AUD002"),
     "a picture": ("a.png", of("testsrc=size=64x48", "-frames:v", "1"), "AUD002"),
@@ -189,7 +194,10 @@ BAD: dict[str, tuple[str, Callable[[Path, Path], Path], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
+SLOW = "too long, and says nothing"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BAD if kind != SLOW] + [pytest.param(SLOW, marks=pytest.mark.slow)])
 async def test_bad_audio_is_refused_with_its_reason(library: Library, voice: Path, tmp_path: Path, kind: str) -> None:
     name, write, expected = BAD[kind]
     assert await code(library, write(tmp_path / name, voice)) == expected

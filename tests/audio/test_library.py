@@ -115,7 +115,7 @@ async def test_text_becomes_content_that_says_who_spoke(library: Library) -> Non
     check(library, content)
 
 
-@pytest.mark.parametrize("text", [TEXT, "Ngày 6/9, " * 15])
+@pytest.mark.parametrize("text", [TEXT, "Ngày 6/9, " * 60])
 async def test_the_chime_comes_first_and_the_voice_is_as_loud_as_without(
     library: Library, tmp_path: Path, text: str
 ) -> None:

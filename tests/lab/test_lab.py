@@ -275,8 +275,7 @@ def test_a_program_that_moves_itself_further_down_is_started_all_the_same(lab: L
     down = 'for group in "$@"; do mkdir "$group/down" && echo 0 >"$group/down/cgroup.procs"; done; exec sleep 1000'
     groups = [str(group) for group in lab.noc.groups]
     moved = lab.noc.popen(["sh", "-c", down, "sh", *groups])
-    while (Path("/proc") / str(moved.pid) / "comm").read_text() != "sleep\n":
-        time.sleep(0.01)
+    eventually(lambda: (Path("/proc") / str(moved.pid) / "comm").read_text() == "sleep\n")
     assert all(cgroups.holds(group, moved.pid) for group in lab.noc.groups)
     moved.kill()
     moved.wait()
