@@ -43,6 +43,9 @@ ROWS: Final = ((1_000, 0.0, 0), (20_000, 0.0, 0), (100_000, 0.0, 0), (5_000, 0.1
 
 PEERS: Final = {"pysnmp": {"v2c": 600, "v3": 200}, "snmp_exporter": {"v2c": 5_000, "v3": 1_000}}
 """Devices the peers are asked for: as many as they do in some seconds."""
+ROUNDS: Final = (2, 50)
+"""At least and at most so often is a fleet asked; in between until 100,000 devices were. One round of 1,000 takes 15 ms,
+and the best of five of those says more about the neighbours on the cores than about the engine."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def timed(action: Callable[[], Sweep]) -> tuple[Sweep, float]:
 
 def measure(version: str, count: int, dead: float, lose: int) -> Measured:
     """The row's sweeps; the first, which learns engines and layouts, is told apart."""
-    rounds = 1 if dead else 2 if count > 50_000 else 5
+    rounds = 1 if dead else min(max(100_000 // count, ROUNDS[0]), ROUNDS[1])
     with answering(count, dead, lose) as ports:
         asked = targets(count, ports, version, bench_profile())
         sweeper = Sweeper("127.0.0.1", TIMEOUT if not lose else 0.2, RETRIES if not lose else 5)

@@ -164,6 +164,15 @@ def wait_played(world: World, bulletin: str, devices: Iterable[str]) -> None:
     until(lambda: played(world, bulletin) >= wanted, f"receipts of {bulletin} from {sorted(wanted)}")
 
 
+def wait_fetched(world: World, sounds: dict[str, int]) -> None:
+    """Until every device holds at least so many sounds of bulletins."""
+
+    def held(device: str) -> int:
+        return len(list((world.folder / "receivers" / device / "state" / "content").glob("?" * 64)))
+
+    until(lambda: all(held(device) >= least for device, least in sounds.items()), "everything is fetched")
+
+
 def check_heard(world: World, bulletin: str, devices: Iterable[str]) -> None:
     """It was heard by exactly these devices, as it was published, and began once on each."""
     # what a device sent while the hub was away comes again, later than what it has sent since

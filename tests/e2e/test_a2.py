@@ -28,6 +28,7 @@ from tests.e2e.kit import (
     running,
     sounded,
     until,
+    wait_fetched,
 )
 from tests.sim.world import World
 
@@ -58,6 +59,8 @@ def monday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monday]:
         day = Monday(world)
         hand_in(day)
         decide(day)
+        # who comes back without the sound and gets it late plays first what still fits before the next item
+        wait_fetched(world, dict.fromkeys(CLUSTERS, 2))
         world.move_to(SESSION)
         for name in ("commune", "province"):
             heard = partial(played, world, day.bulletins[name])

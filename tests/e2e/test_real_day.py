@@ -38,6 +38,7 @@ from tests.e2e.kit import (
     restart,
     sounded,
     until,
+    wait_fetched,
     wait_played,
     wait_sounding,
 )
@@ -193,12 +194,7 @@ def hand_in(day: Day) -> None:
         # the commune's comes last: what is approved first is heard first
         tuple(pool.map(lambda name: approve(world, "64", day.bulletins[name]), ("relay", "district", "province")))
         approve(world, "64", day.bulletins["commune"])
-    sounds = {device: 3 if device in XUAN_AN else 2 for device in EVERYONE}
-    until(lambda: all(len(cached(world, d)) >= sounds[d] for d in EVERYONE), "everything is fetched")
-
-
-def cached(world: World, device: str) -> list[Path]:
-    return list((world.folder / "receivers" / device / "state" / "content").glob("?" * 64))
+    wait_fetched(world, {device: 3 if device in XUAN_AN else 2 for device in EVERYONE})
 
 
 def morning(day: Day) -> None:
