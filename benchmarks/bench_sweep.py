@@ -44,8 +44,8 @@ ROWS: Final = ((1_000, 0.0, 0), (20_000, 0.0, 0), (100_000, 0.0, 0), (5_000, 0.1
 PEERS: Final = {"pysnmp": {"v2c": 600, "v3": 200}, "snmp_exporter": {"v2c": 5_000, "v3": 1_000}}
 """Devices the peers are asked for: as many as they do in some seconds."""
 ROUNDS: Final = (2, 50)
-"""At least and at most so often is a fleet asked; in between until 100,000 devices were. One round of 1,000 takes 15 ms,
-and the best of five of those says more about the neighbours on the cores than about the engine."""
+"""At least and at most so often is a fleet asked; in between until 100,000 devices were. One round of 1,000 takes
+15 ms, and the best of five of those says more about the neighbours on the cores than about the engine."""
 
 
 @dataclass(frozen=True)
