@@ -47,6 +47,7 @@ class AlarmKind(StrEnum):
     SELF_DATABASE = "self_database"
     SELF_BROKER = "self_broker"
     SELF_CLOCK = "self_clock"
+    SELF_NTP = "self_ntp"
     SELF_MEMORY = "self_memory"
     SELF_SHARD = "self_shard"
 

@@ -37,6 +37,9 @@ AWAY: Final = 30.0
 """Seconds that the broker may be away."""
 JUMP: Final = 2.0
 """Seconds by which the wall clock may differ from the time that has passed."""
+UNKEPT: Final = 600.0
+"""Seconds for which NTP may not keep the clock: a machine that starts needs some time to find its servers. The kernel
+believes a clock for hours after the last word from one."""
 MEMORY: Final = 400 * 2**20
 """Bytes in memory that this program should not need (budget of 5,000 devices with everything on)."""
 SCARCE, CRITICAL, LEAST = 0.10, 0.02, 200 * 2**20
@@ -50,6 +53,7 @@ KINDS: Final = (
     AlarmKind.SELF_DATABASE,
     AlarmKind.SELF_BROKER,
     AlarmKind.SELF_CLOCK,
+    AlarmKind.SELF_NTP,
     AlarmKind.SELF_MEMORY,
 )
 _CRITICAL: Final = "critical"
@@ -63,7 +67,8 @@ HELD: Final = {AlarmKind.SELF_CLOCK: 600.0, AlarmKind.SELF_DATABASE: 600.0}
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One look, in seconds and bytes. ``polled``: since the poller's last turn, or by how much it is late; ``broker``:
-    without connection; None where this process does not do that. ``jumped``: the wall clock against the time passed.
+    without connection; None where this process does not do that. ``jumped``: the wall clock against the time passed;
+    ``unkept``: since NTP kept it.
 
     ``failure``: of the last write; ``writing``: how long the present one takes.
     """
@@ -72,6 +77,7 @@ class Measured:
     total: int
     memory: int
     jumped: float = 0.0
+    unkept: float = 0.0
     failure: str = ""
     writing: float = 0.0
     polled: float | None = None
@@ -112,6 +118,8 @@ def problems(seen: Measured, late: float, least: int = LEAST) -> Iterator[Proble
         yield Problem(AlarmKind.SELF_BROKER)
     if abs(seen.jumped) > JUMP:
         yield Problem(AlarmKind.SELF_CLOCK, f"{seen.jumped:+.0f} s")
+    if seen.unkept > UNKEPT:
+        yield Problem(AlarmKind.SELF_NTP)
     if seen.memory > MEMORY:
         yield Problem(AlarmKind.SELF_MEMORY, f"{seen.memory // 2**20 // 50 * 50} MiB")
 
@@ -166,7 +174,7 @@ class Link(Protocol):
 class Watched:
     """What one process watches: the folder it writes in, and what it has of poller and broker.
 
-    ``inside``: whether the database lies in the folder too.
+    ``inside``: whether the database lies in the folder too. ``kept``: whether NTP keeps the machine's clock.
     """
 
     store: Store
@@ -176,6 +184,7 @@ class Watched:
     broker: Link | None = None
     least: int = LEAST
     inside: bool = False
+    kept: Callable[[], bool] = lambda: True
 
 
 class SelfWatch:
@@ -197,7 +206,7 @@ class SelfWatch:
         self._ticks = ticks
         self._last = clock(), ticks()
         self._poll: tuple[object, float] = None, ticks()
-        self._connected = ticks()
+        self._connected = self._kept = ticks()
         self._jumps: list[tuple[datetime, str]] = []
         self._raised: frozenset[Raised] | None = None
         self._told = 0.0
@@ -279,6 +288,7 @@ class SelfWatch:
             total=disk.total,
             memory=_resident(),
             jumped=jumped,
+            unkept=self._unkept(seconds),
             failure=pulse.failure,
             writing=0.0 if pulse.busy_since is None else monotonic() - pulse.busy_since,
             polled=self._polled(seconds),
@@ -288,6 +298,11 @@ class SelfWatch:
     def _jumped(self, now: datetime, seconds: float) -> float:
         """By how much the wall clock has gone on more than time since the last look."""
         return (now - self._last[0]).total_seconds() - (seconds - self._last[1])
+
+    def _unkept(self, seconds: float) -> float:
+        if self._watched.kept():
+            self._kept = seconds
+        return seconds - self._kept
 
     def _polled(self, seconds: float) -> float | None:
         if self._watched.poller is None:

@@ -36,6 +36,7 @@ from audio.live.session import Signer
 from audio.live.wire import Wire
 from audio.playout import Playout
 from audio.policies import PolicyWatch
+from audio.receiver.clock import kernel_synchronised
 from audio.speech import Accent, Voice
 from audio.watch import Watch
 from exporters import http
@@ -307,7 +308,15 @@ def _add_watch(hub: Hub, broker: Broker | None) -> SelfWatch:
     work, settings = hub.work, hub.settings
     name = process(claim.name for claim in work.claims()) if hub.several else "hub"
     inside = not hub.several  # a file, with the state unless somebody has put it elsewhere
-    watched = Watched(hub.store, settings.state_dir, settings.snmp_interval, hub.monitor, broker, inside=inside)
+    watched = Watched(
+        hub.store,
+        settings.state_dir,
+        settings.snmp_interval,
+        hub.monitor,
+        broker,
+        inside=inside,
+        kept=kernel_synchronised if settings.clock is None else lambda: True,
+    )
     watch = SelfWatch(name, watched, hub.clock, others=hub.several)
     hub.tasks["self"] = watch.run
     return watch

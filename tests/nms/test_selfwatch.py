@@ -24,6 +24,7 @@ from nms.selfwatch import (
     KINDS,
     LEAST,
     MEMORY,
+    UNKEPT,
     WAIT,
     Measured,
     Problem,
@@ -63,6 +64,8 @@ LATE = 30.0
         ({"broker": AWAY + 0.1}, Problem(AlarmKind.SELF_BROKER)),
         ({"jumped": 2.0}, None),
         ({"jumped": -3600.0}, Problem(CLOCK, "-3600 s")),
+        ({"unkept": UNKEPT}, None),
+        ({"unkept": UNKEPT + 0.1}, Problem(AlarmKind.SELF_NTP)),
         ({"memory": MEMORY + 2**20}, Problem(AlarmKind.SELF_MEMORY, "400 MiB")),
     ],
 )
@@ -136,7 +139,10 @@ class Times:
 
 @dataclass
 class Switch:
+    """The broker's connection, and NTP."""
+
     connected: bool = True
+    kept: bool = True
 
 
 @dataclass
@@ -165,7 +171,7 @@ def rig(
     store: Store, folder: Path, *, name: str = "hub", others: bool = False, least: int = 0, inside: bool = False
 ) -> Rig:
     times, link = Times(), Switch()
-    watched = Watched(store, folder, 5.0, None, link, least, inside)
+    watched = Watched(store, folder, 5.0, None, link, least, inside, lambda: link.kept)
     return Rig(SelfWatch(name, watched, times.clock, others, lambda: times.ticks), store, times, link)
 
 
@@ -241,6 +247,27 @@ async def test_a_broker_that_is_away_is_told_and_forgiven(store: Store, tmp_path
     hub.link.connected = True
     await hub.look()
     assert hub.watch.ok()["broker"]
+    hub.times.pass_(CALM)
+    await hub.look()
+    assert await hub.kinds() == []
+
+
+@pytest.mark.usefixtures("roomy")
+async def test_a_clock_that_ntp_no_longer_keeps_is_told_until_it_does_and_is_believed_meanwhile(
+    store: Store, tmp_path: Path
+) -> None:
+    hub = rig(store, tmp_path)
+    hub.link.kept = False
+    hub.times.pass_(UNKEPT - 5.0)
+    await hub.look()
+    assert await hub.kinds() == []
+    await hub.look()
+    assert await hub.kinds() == [AlarmKind.SELF_NTP]
+    assert not hub.watch.ok()["ntp"]
+    assert hub.watch.clock_good()
+    hub.link.kept = True
+    await hub.look()
+    assert hub.watch.ok()["ntp"]
     hub.times.pass_(CALM)
     await hub.look()
     assert await hub.kinds() == []

@@ -34,6 +34,7 @@ ALARMS: Final[Mapping[str, str]] = {
     "self_database": N_("the hub's database does not take what happens"),
     "self_broker": N_("the hub has no connection to the broker"),
     "self_clock": N_("the hub's clock jumped"),
+    "self_ntp": N_("nothing keeps the hub's clock right (NTP)"),
     "self_memory": N_("the hub needs too much memory"),
     "self_shard": N_("part {name} of the fleet is not polled"),
 }
