@@ -54,7 +54,7 @@ class Intake:
         """When each device's newest state came."""
         self.states: dict[str, DeviceState] = {}
         self.dropped: Counter[str] = Counter()
-        self._arrived = False
+        self._timeless = False
         self.awaited: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """By device and airing: who waits for a receipt gets it once it is committed."""
         self.committed: Counter[str] = Counter()
@@ -117,15 +117,16 @@ class Intake:
             self.dropped["device"] += 1
             return
         before = self.states.get(device)
-        self._arrived |= state.online and (before is None or not before.online)
+        fresh = state.online and (before is None or not before.online)
+        self._timeless |= fresh and state.clock_error is None
         self.states[device] = state
         self._spoke[device] = self._connection()
         self.spoke_at[device] = self._clock()
 
-    def arrivals(self) -> bool:
-        """Whether a device has come online since this was asked last."""
-        arrived, self._arrived = self._arrived, False
-        return arrived
+    def timeless(self) -> bool:
+        """Whether a device has come online, since this was asked last, that does not go by the hub's time yet."""
+        found, self._timeless = self._timeless, False
+        return found
 
     def words(self) -> dict[str, DeviceState]:
         """Every device's state; one that has not spoken over the present connection counts as offline."""

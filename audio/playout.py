@@ -361,7 +361,7 @@ class Playout:
         return outcome.answer
 
     async def _follow(self) -> None:
-        """Once a second: what time brings about by itself, and signed time for devices that have just come online."""
+        """Once a second: what time brings about by itself, and signed time for devices that have just begun to run."""
         loop = asyncio.get_running_loop()
         signal, moved = TimeSignal(self._publisher.time), loop.time() - PROGRAMMES_EVERY
         connections, outage = 0, Outage(log)
@@ -375,7 +375,7 @@ class Playout:
                 if fresh:
                     await self._note_broker(seen)
                     connections = seen
-                await signal.look(self._intake.arrivals() or fresh)
+                await signal.look(self._intake.timeless() or fresh)
                 await self._after_jump()
                 if loop.time() - moved >= PROGRAMMES_EVERY:
                     moved = loop.time()

@@ -1,6 +1,7 @@
-"""When the hub tells its devices the time: each minute, and soon to whoever has just come.
+"""When the hub tells its devices the time: each minute, and soon to whoever has come and has not heard it yet.
 
-All devices hear the same topic, so every word is for all of them: many who come together share one.
+All devices hear the same topic, so every word costs all of them data: many who come together share one, and who comes
+back after a break of its link, which are most, has heard the time and needs none.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from time import monotonic
 from typing import Final
 
 EVERY: Final = 60.0
-"""Seconds between two words while nobody comes."""
+"""Seconds between two words while nobody asks."""
 APART: Final = 1.5
-"""Seconds between two words at least. At one look a second, nobody who has come waits for more than two of them."""
+"""Seconds between two words at least. At one look a second, nobody who asks waits for more than two of them."""
 
 
 class TimeSignal:
@@ -27,8 +28,8 @@ class TimeSignal:
         self._asked = False
 
     async def look(self, asked: bool) -> None:
-        """Tell the time if that is due; ``asked``: somebody has come since the last look. What could not be told, by a
-        wrong clock or because ``tell`` failed, stays due.
+        """Tell the time if that is due; ``asked``: somebody has come who needs it. What could not be told, by a wrong
+        clock or because ``tell`` failed, stays due.
         """
         self._asked |= asked
         if self._ticks() - self._told < (APART if self._asked else EVERY):

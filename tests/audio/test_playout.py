@@ -423,6 +423,20 @@ async def test_a_device_that_comes_online_is_known_and_gets_the_time(running: Hu
     assert (await running.playout.now_playing())["23557-L01"].online
 
 
+async def test_a_device_that_comes_back_and_has_heard_the_time_costs_the_others_no_data(running: Hub) -> None:
+    ear = await running.ear("23557-L01")
+    first = receipt("23557-L01", "b", "a", running.clock.ms)
+    asked = running.clock.asked
+    await eventually(lambda: running.clock.asked >= asked + 3)
+    ear.frames.clear()
+    await ear.online(clock_error=3)
+    await ear.receipt(first)  # whose answer says that the state has come, too
+    await eventually(lambda: ear.acknowledged() == {first.id})
+    asked = running.clock.asked
+    await eventually(lambda: running.clock.asked >= asked + 3)
+    assert TIME not in ear.frames
+
+
 async def test_while_its_clock_is_wrong_the_hub_tells_no_time_but_everything_else(running: Hub) -> None:
     ear = await running.ear("23557-L01")
     first = receipt("23557-L01", "b", "a", running.clock.ms)
