@@ -15,7 +15,7 @@ from enum import StrEnum
 from audio.documents import Span
 from inventory.lines import Holiday, Line, Relay, SilentWindow, Slot, holds, taken_off
 from inventory.model import TIMEZONE, Network, UnitId
-from inventory.schema import DAYS
+from inventory.schema_grid import DAYS
 from nms.moments import from_milliseconds, to_milliseconds
 
 AROUND = timedelta(days=2)

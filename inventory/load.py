@@ -47,23 +47,19 @@ from inventory.model import (
     Wording,
 )
 from inventory.schema import (
-    BOARD,
     FILES,
     GROUP,
-    HAMLET_RECORD,
     HUB,
     INDICATOR,
     KEY,
-    LOUDSPEAKER,
     MAINTENANCE,
-    MODEM,
     PERSON,
     QUIET,
     SCRIPT,
-    STATION,
     TIER_OF,
     UNIT_RECORD,
 )
+from inventory.schema_sites import BOARD, HAMLET_RECORD, LOUDSPEAKER, MODEM, STATION
 from inventory.source import Locator, read, read_bytes
 
 REQUIRED = ("network", "units", "grid", "groups", "people", "targets")

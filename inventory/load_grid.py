@@ -7,7 +7,7 @@ from typing import Any
 from inventory.fields import Record
 from inventory.lines import AirtimeLimit, Grid, Holiday, QuietException, Relay, SilentWindow, Slot, Source, When
 from inventory.model import Session
-from inventory.schema import AIRTIME, EXCEPTION, HOLIDAY, RELAY, SESSION, SILENT, SLOT, SOURCE
+from inventory.schema_grid import AIRTIME, EXCEPTION, HOLIDAY, RELAY, SESSION, SILENT, SLOT, SOURCE
 
 Values = dict[str, Any]
 

@@ -22,13 +22,15 @@ settings.load_profile("gate")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that wait are spread evenly among those that compute, but for the last fifth: the workers fill the cores to
-    the end, and nobody waits at last for a file that takes minutes.
+    the end, and nobody waits at last for a file that takes minutes. Real hosts and whole systems are spread each for
+    themselves: many hosts at once are more than the kernel gives root by default (128 inotify instances, 6 a host).
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
-    waiting = [path for folder in WAITING for path in files if path.is_relative_to(folder)]
-    computing = [path for path in files if path not in set(waiting)]
+    waiting = [[path for path in files if path.is_relative_to(folder)] for folder in WAITING]
+    computing = [path for path in files if not any(path in group for group in waiting)]
     place = {path: (n + 0.5) / len(computing) for n, path in enumerate(computing)}
-    place |= {path: 0.8 * (n + 0.5) / len(waiting) for n, path in enumerate(waiting)}
+    for group in waiting:
+        place |= {path: 0.8 * (n + 0.5) / len(group) for n, path in enumerate(group)}
     items[:] = [item for path in sorted(files, key=lambda p: (place[p], p)) for item in files[path]]

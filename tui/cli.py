@@ -63,7 +63,7 @@ VERBS: Mapping[str, Verb] = {
     "backup": Verb("backup", N_("keep devices' configurations as they are; show what was kept")),
     "restore": Verb("backup", N_("put a modem's configuration back as a backup has it")),
     "grid": Verb("grid", N_("a commune's programme of one day; relays to be signed")),
-    "push": Verb("bulletins", N_("send a bulletin for approval")),
+    "push": Verb("push", N_("send a bulletin for approval")),
     "live": Verb("live", N_("speak in a live bulletin")),
     "approve": Verb("bulletins", N_("approve a bulletin and sign it with the unit's key")),
     "edit": Verb("desk", N_("change a bulletin; what was signed becomes its next version")),

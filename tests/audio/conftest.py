@@ -1,14 +1,16 @@
-"""A hub of the audio room with a real broker, for tests that ask for ``running``."""
+"""A hub of the audio room with a real broker (``running``), and devices of our own clock (``make``)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from audio.broker import Mosquitto
+from tests.audio.agent_kit import Make, Rig
 from tests.audio.province import Clock, Hub, Keys, SpokenOnce, hub, mosquitto
+from tests.audio.receiver_kit import EVENING, Sound, make_sound
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +33,24 @@ async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
 async def running(keys: Keys, library: SpokenOnce, server: Mosquitto, tmp_path: Path) -> AsyncIterator[Hub]:
     async with hub(keys, tmp_path, library, server.port, Clock()) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Sound]:
+    folder = tmp_path_factory.mktemp("sounds")
+    return [make_sound(folder, ms, seed) for seed, ms in enumerate((8_000, 8_000, 2_000))]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    rigs: list[Rig] = []
+
+    def rig(at: int = EVENING, *, synchronised: bool = True) -> Rig:
+        rigs.append(Rig(tmp_path, at))
+        if synchronised:
+            rigs[-1].synchronise()
+        return rigs[-1]
+
+    yield rig
+    for one in rigs:
+        one.close()

@@ -16,8 +16,8 @@ from audio.documents import Ack, Airing, Receipt, Result, encode
 from audio.receiver.cache import Cache
 from audio.receiver.journal import Journal
 from audio.receiver.sound import Round, blocks
+from tests.audio.agent_kit import NOW, PROG, Hands, Rig, alarm
 from tests.audio.receiver_kit import DEVICE, EVENING, ContentServer, Sound, content_server, make_sound, until
-from tests.audio.test_receiver_agent import NOW, PROG, Hands, Rig, alarm
 
 ITEMS = {"one": 1_000, "two": 4_000, "three": 7_000}
 FAILS = EVENING + 8_700

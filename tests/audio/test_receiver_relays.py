@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from audio.documents import Airing, Bulletin, BulletinClass, ContentKind, Result, Span
 from audio.envelope import Reason
+from tests.audio.agent_kit import PROG, Make, Rig, alarm, told
 from tests.audio.receiver_kit import DEVICE, EVENING, Sound, airing, make_sound
-from tests.audio.test_receiver_agent import PROG, Rig, alarm, told
 
 MINUTE = 60_000
 
@@ -18,20 +15,6 @@ MINUTE = 60_000
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
     return make_sound(tmp_path_factory.mktemp("sounds"), 8_000, 1)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def rig() -> Rig:
-        rigs.append(Rig(tmp_path, EVENING))
-        rigs[-1].synchronise()
-        return rigs[-1]
-
-    yield rig
-    for one in rigs:
-        one.close()
 
 
 def relay(rig: Rig, sound: Sound, **changes: object) -> Bulletin:
@@ -44,7 +27,7 @@ def programme(rig: Rig, *items: tuple[Bulletin, Airing]) -> None:
     rig.say(PROG, rig.kit.programme(*(a for _, a in items), signed=signed))
 
 
-def test_a_relay_without_pages_is_silence_and_its_receipt_says_so(make: Callable[..., Rig], sound: Sound) -> None:
+def test_a_relay_without_pages_is_silence_and_its_receipt_says_so(make: Make, sound: Sound) -> None:
     rig = make()
     rig.shelf.put(sound.content, sound.data)
     source, news = relay(rig, sound), rig.kit.bulletin(sound)
@@ -65,7 +48,7 @@ def test_a_relay_without_pages_is_silence_and_its_receipt_says_so(make: Callable
     ]
 
 
-def test_a_relay_that_an_emergency_kept_away_says_so(make: Callable[..., Rig], sound: Sound) -> None:
+def test_a_relay_that_an_emergency_kept_away_says_so(make: Make, sound: Sound) -> None:
     rig = make()
     source = relay(rig, sound, duration=20_000)
     programme(rig, (source, airing(source, EVENING + 5_000, "r", EVENING + 25_000)))
@@ -89,9 +72,7 @@ def test_a_relay_that_an_emergency_kept_away_says_so(make: Callable[..., Rig], s
         {"kind": ContentKind.RECORDING},
     ],
 )
-def test_a_relay_names_a_live_session_and_is_no_emergency(
-    make: Callable[..., Rig], sound: Sound, changes: dict[str, object]
-) -> None:
+def test_a_relay_names_a_live_session_and_is_no_emergency(make: Make, sound: Sound, changes: dict[str, object]) -> None:
     rig = make()
     source = relay(rig, sound, **changes)
     programme(rig, (source, airing(source, EVENING + 5_000, "r")))
@@ -99,7 +80,7 @@ def test_a_relay_names_a_live_session_and_is_no_emergency(
     assert rig.held.items == ()
 
 
-def test_a_silent_window_and_the_days_airtime_are_told_in_receipts(make: Callable[..., Rig], sound: Sound) -> None:
+def test_a_silent_window_and_the_days_airtime_are_told_in_receipts(make: Make, sound: Sound) -> None:
     rig = make()
     rig.shelf.put(sound.content, sound.data)
     exam = Span(EVENING + 30_000, EVENING + 60_000)

@@ -26,8 +26,8 @@ from audio.receiver.agent import Arrived
 from audio.receiver.choice import decided
 from audio.receiver.sound import Round, blocks, chime, siren
 from audio.timetable import FOREVER, MINUTE, Order, Segment
+from tests.audio.agent_kit import NOW, PROG, Rig
 from tests.audio.receiver_kit import EVENING, NIGHT, Sound, airing, emergency, make_sound, stop
-from tests.audio.test_receiver_agent import NOW, PROG, Rig
 
 Make = Callable[..., Rig]
 SIREN = 3_000

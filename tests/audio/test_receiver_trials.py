@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from audio.documents import EVERYTHING, BulletinClass, DeviceSettings, Result, Trial, TrialKind, encode
 from audio.envelope import Reason
 from audio.receiver.sound import Tone, blocks, energy
+from tests.audio.agent_kit import NOW, PROG, Rig
 from tests.audio.receiver_kit import DEVICE, EVENING, FOREVER, NIGHT, Sound, airing, emergency, make_sound, stop
-from tests.audio.test_receiver_agent import NOW, PROG, Rig
 
 SET = f"loa/1/set/{DEVICE}"
 TONE, CHECK = TrialKind.TONE, TrialKind.CHECK
@@ -24,21 +23,6 @@ TONE, CHECK = TrialKind.TONE, TrialKind.CHECK
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
     return make_sound(tmp_path_factory.mktemp("sounds"), 8_000, 7)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def rig(at: int = EVENING, *, synchronised: bool = True) -> Rig:
-        rigs.append(Rig(tmp_path, at))
-        if synchronised:
-            rigs[-1].synchronise()
-        return rigs[-1]
-
-    yield rig
-    for one in rigs:
-        one.close()
 
 
 def ask(rig: Rig, kind: TrialKind, name: str = "t1") -> bytes:

@@ -11,8 +11,8 @@ import pytest
 from audio.documents import Bulletin, BulletinClass, NowEntry, NowKind, Result, Voice
 from audio.envelope import Reason, b64
 from audio.receiver.sound import Round, blocks
+from tests.audio.agent_kit import NOW, Rig
 from tests.audio.receiver_kit import NIGHT, Sound, emergency, make_sound
-from tests.audio.test_receiver_agent import NOW, Rig
 
 Make = Callable[..., Rig]
 

@@ -22,7 +22,7 @@ from tests.tui.loa_command import Answer, Shell, program
 from tui import desk_methods as d
 from tui import emergency_methods as e
 from tui import methods as m
-from tui.commands import bulletins as verbs
+from tui.commands import push as verbs
 from tui.handing_in import SUBMIT, Making
 from tui.hub import Caller, Handler, HubSocket, Refusal
 from tui.sound_methods import SOUND, Sound

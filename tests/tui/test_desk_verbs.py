@@ -10,7 +10,7 @@ import pytest
 from nms.i18n import translator
 from tests.tui.gateway_fake import NOW, bulletin
 from tui import desk_methods as d
-from tui.commands.bulletins import gap
+from tui.commands.push import gap
 from tui.views.desk import MAX_STARTS, bulletin_json, bulletin_lines
 
 EN, VI = translator("en"), translator("vi")

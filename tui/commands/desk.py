@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from nms.i18n import N_
-from tui.commands.bulletins import SESSION, gap
 from tui.commands.context import emit_json, existing, fail, parse_time, session
+from tui.commands.push import SESSION, gap
 from tui.desk_methods import BULLETIN, EDIT, OFFERS, ORDER, PICK, Edit, Order, Pick, UnitId
 from tui.methods import BulletinId
 from tui.views import bulletins, desk
