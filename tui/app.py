@@ -20,10 +20,11 @@ from tui.screens.follow import FollowScreen
 from tui.screens.help import HelpScreen
 from tui.screens.overview import OverviewScreen
 from tui.screens.push import PushScreen
+from tui.screens.stop import StopScreen
 from tui.signing import Signer
 
 RETRY_SECONDS = 2.0
-FORMS = (PushScreen, EmergencyScreen, FollowScreen)
+FORMS = (PushScreen, EmergencyScreen, FollowScreen, StopScreen)
 
 
 class LoaApp(App[None]):
@@ -37,6 +38,7 @@ class LoaApp(App[None]):
         Binding("e", "emergency", N_("Emergency"), id="emergency"),
         Binding("k", "follow", N_("Correct, end"), id="follow", show=False),
         Binding("p", "push", N_("Send a bulletin"), id="push"),
+        Binding("x", "stop", N_("Stop"), id="stop"),
         Binding("question_mark", "help", N_("Help"), key_display="?", id="help"),
         Binding("q", "quit", N_("Quit"), id="quit"),
     ]
@@ -78,9 +80,14 @@ class LoaApp(App[None]):
         selection, name = self._overview.selected_scope()
         self.push_screen(AlarmsScreen(self.gateway, self.tr, selection, name))
 
+    def action_stop(self) -> None:
+        selection, name = self._overview.selected_scope()
+        if name:
+            self.push_screen(StopScreen(self.gateway, self.tr, selection, name, self._overview.now))
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A form is left by Esc: a stray q or p there must not end the program or drop what was typed."""
-        if action in ("quit", "push", "alarms", "emergency", "follow") and isinstance(self.screen, FORMS):
+        if action in ("quit", "push", "alarms", "emergency", "follow", "stop") and isinstance(self.screen, FORMS):
             return False
         if action == "alarms" and isinstance(self.screen, AlarmsScreen):
             return False

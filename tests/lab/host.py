@@ -113,7 +113,9 @@ class Host:
         while not self._answers():
             if time.monotonic() > deadline or self._boot is None or self._boot.poll() is not None:
                 console = (self.disk.parent / "console").read_text(errors="replace")
-                raise TimeoutError(f"{self.name} does not come up:\n{console[-2000:]}")
+                ended = self._boot and self._boot.poll()
+                how = "" if ended is None else f", it ended with {ended}"
+                raise TimeoutError(f"{self.name} does not come up{how}:\n{console[-2000:]}")
             time.sleep(0.05)
 
     def exec(

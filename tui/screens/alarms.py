@@ -38,9 +38,9 @@ from tui.alarm_methods import (
 from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.methods import Problem, Silenced
-from tui.screens.form import Field, FormScreen, Order, Unclear
+from tui.screens.form import UNTIL, Field, FormScreen, Order, read_until
 from tui.views.alarms import alarm_state, alarm_text, call_lines, silenced_text
-from tui.views.times import milliseconds, moment, read_end, shown
+from tui.views.times import moment, shown
 from tui.widgets.alarm_table import AlarmTable
 
 REFRESH_SECONDS = 5.0
@@ -50,7 +50,6 @@ WIDE = 120
 
 KEYS = {"acknowledge": "t", "repair": "s", "mended": "d", "maintain": "b", "silence": "k", "unsilence": "m"}
 _LOUDSPEAKER = re.compile(r"\d{3,5}-L\d{2,3}").fullmatch
-UNTIL = Field("until", N_("Until (17:00, 05/12, 17:00 05/12)"))
 
 
 class AlarmsScreen(Screen[None]):
@@ -240,11 +239,7 @@ class AlarmsScreen(Screen[None]):
         return moment(self._rows.now if self._rows is not None else 0)
 
     def _until(self, text: str) -> int:
-        end = read_end(text, self._now())
-        if end is None:
-            message = N_("'{text}' is not a time such as 17:00, 05/12 or 17:00 05/12/2024")
-            raise Unclear(self._translate(message).format(text=text), UNTIL.name)
-        return milliseconds(end)
+        return read_until(text, self._now(), self._translate)
 
     def action_acknowledge(self) -> None:
         row = self._chosen()

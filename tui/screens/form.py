@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from textual import on, work
@@ -16,6 +17,7 @@ from textual.widgets import Button, Input, Label, Static
 from nms.i18n import N_
 from tui.bindings import translate_bindings
 from tui.gateway import HubError
+from tui.views.times import milliseconds, read_end
 from tui.views.words import told
 
 
@@ -29,12 +31,24 @@ class Field:
     optional: bool = False
 
 
+UNTIL = Field("until", N_("Until (17:00, 05/12, 17:00 05/12)"))
+
+
 class Unclear(Exception):
     """What was typed into ``field`` cannot be sent; the message is in the operator's language."""
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+def read_until(text: str, now: datetime, translate: Callable[[str], str]) -> int:
+    """What stands in ``UNTIL``, as Unix milliseconds. Raises Unclear if it is no time."""
+    end = read_end(text, now)
+    if end is None:
+        message = N_("'{text}' is not a time such as 17:00, 05/12 or 17:00 05/12/2024")
+        raise Unclear(translate(message).format(text=text), UNTIL.name)
+    return milliseconds(end)
 
 
 Order = Callable[[Mapping[str, str]], Awaitable[str]]

@@ -21,6 +21,7 @@ KEYS = (
     ("e", N_("emergency or drill from a script: Enter leads from field to field and sends")),
     ("k", N_("correct an emergency, or end it with words")),
     ("p", N_("send a bulletin")),
+    ("x", N_("stop a bulletin, or everything, in the unit under the cursor; end a stop")),
     ("?", N_("this help")),
     ("q", N_("quit")),
 )

@@ -17,11 +17,12 @@ from inventory.diagnostics import sentence
 from nms.i18n import N_, decimal, number
 from tui.bindings import translate_bindings
 from tui.messages import News, Silence
-from tui.methods import BulletinRow, Overview
+from tui.methods import Overview
 from tui.views import status
+from tui.views.bulletins import short_line
 from tui.views.emergency import alone_line
 from tui.views.times import clock
-from tui.views.words import BULLETIN_STATES, CLASSES, SIGNS, STATES
+from tui.views.words import SIGNS, STATES
 from tui.widgets.unit_table import UnitTable
 
 STALE_SECONDS = 15
@@ -62,6 +63,11 @@ class OverviewScreen(Screen[None]):
     def selected_unit(self) -> str:
         """The unit under the cursor: where a new bulletin most likely comes from."""
         return self.query_one(UnitTable).selected()
+
+    @property
+    def now(self) -> int:
+        """The hub's time (Unix ms) as it was told last; 0 before that."""
+        return self._overview.now if self._overview else 0
 
     def selected_scope(self) -> tuple[str, str]:
         """The unit under the cursor as a selection (empty: the province) and its name."""
@@ -155,9 +161,6 @@ class OverviewScreen(Screen[None]):
         if not overview.bulletins:
             return f"{title}\n  {self._translate(N_('no bulletins'))}"
         alone = [f"  {SIGNS['degraded']} {alone_line(row, self._translate)}" for row in overview.alone]
-        return "\n".join([title, *alone, *(f"  {self._bulletin(row)}" for row in overview.bulletins[:BULLETINS])])
-
-    def _bulletin(self, row: BulletinRow) -> str:
-        state = self._translate(BULLETIN_STATES.get(row.state, row.state))
-        heard = f" {row.heard}/{row.expected}" if row.expected else ""
-        return f"{clock(row.created)} {self._translate(CLASSES[row.cls])}: {row.title} – {state}{heard}"
+        return "\n".join(
+            [title, *alone, *(f"  {short_line(row, self._translate)}" for row in overview.bulletins[:BULLETINS])]
+        )

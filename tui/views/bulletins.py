@@ -22,6 +22,13 @@ def bulletin_line(row: BulletinRow, translate: Translate) -> str:
     ) + (f" (v{row.version})" if row.version > 1 else "")
 
 
+def short_line(row: BulletinRow, translate: Translate) -> str:
+    """For a screen: from when, what, and how far it is."""
+    state = translate(BULLETIN_STATES.get(row.state, row.state))
+    heard = f" {row.heard}/{row.expected}" if row.expected else ""
+    return f"{clock(row.created)} {translate(CLASSES[row.cls])}: {row.title} – {state}{heard}"
+
+
 def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:
     return {
         "id": row.id,
