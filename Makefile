@@ -26,7 +26,7 @@ demo: ## the whole system on the sample province: 30 receivers, 4 bulletins, fai
 test: ## everything a change must pass: check, then all tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check collected
 	@tmp=$$(mktemp -d -t loa-test-XXXXXX); trap 'rm -rf "$$tmp"' EXIT; \
-	$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --basetemp "$$tmp/run"
+	$(PYTHON) -m pytest -n 5 --dist loadfile --no-loadscope-reorder --basetemp "$$tmp/run"
 
 check: $(CHECKS) ## format, lint, types, layers, translations, playbooks, alert rules
 	@echo "check: ok"
