@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -15,11 +15,14 @@ from audio import asrun, ledger
 from audio.broker import TOPICS
 from audio.documents import DeviceState, DocumentError, Receipt, decode
 from audio.publisher import Publisher, ack_topic
+from audio.silence import OFF
 from nms.moments import to_milliseconds
 from nms.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
+LONG_AWAY = timedelta(minutes=10)
+"""A clock on its own for that long may have drifted or been set."""
 BATCH = 500
 """Receipts of one transaction."""
 LONGEST_NAME = 1_000
@@ -117,14 +120,15 @@ class Intake:
             self.dropped["device"] += 1
             return
         before = self.states.get(device)
-        fresh = state.online and (before is None or not before.online)
-        self._timeless |= fresh and state.clock_error is None
+        if state.online and (before is None or not before.online):
+            away = self._clock() - self.spoke_at[device] if before is not None else None
+            self._timeless |= _needs_time(state, away)
         self.states[device] = state
         self._spoke[device] = self._connection()
         self.spoke_at[device] = self._clock()
 
     def timeless(self) -> bool:
-        """Whether a device has come online, since this was asked last, that does not go by the hub's time yet."""
+        """Whether a device has come online, since this was asked last, that needs the hub's time at once."""
         found, self._timeless = self._timeless, False
         return found
 
@@ -132,6 +136,13 @@ class Intake:
         """Every device's state; one that has not spoken over the present connection counts as offline."""
         number = self._connection()
         return {d: s if self._spoke[d] == number else replace(s, online=False) for d, s in self.states.items()}
+
+
+def _needs_time(state: DeviceState, away: timedelta | None) -> bool:
+    """Whether a device that comes online is to hear the time before the minute is over: it does not go by the hub's
+    yet, was off it, or was ``away`` for so long (None: who knows) that it may be by now.
+    """
+    return away is None or away > LONG_AWAY or state.clock_error is None or abs(state.clock_error) > OFF
 
 
 def _storable(receipt: Receipt) -> bool:

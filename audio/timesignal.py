@@ -1,7 +1,7 @@
-"""When the hub tells its devices the time: each minute, and soon to whoever has come and has not heard it yet.
+"""When the hub tells its devices the time: each minute, and soon to whoever has come and needs it.
 
 All devices hear the same topic, so every word costs all of them data: many who come together share one, and who comes
-back after a break of its link, which are most, has heard the time and needs none.
+back after a short break of its link, which are most, needs none.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ AWAY: Final = 30.0
 JUMP: Final = 2.0
 """Seconds by which the wall clock may differ from the time that has passed."""
 UNKEPT: Final = 600.0
-"""Seconds for which NTP may not keep the clock: a machine that starts needs some time to find its servers. The kernel
-believes a clock for hours after the last word from one."""
+"""Seconds for which the kernel may say that NTP does not keep the clock: a machine that starts needs some time to find
+its servers. It says so only hours after the last word from one (when the error may be 16 s: adjtimex(2), maxerror)."""
 MEMORY: Final = 400 * 2**20
 """Bytes in memory that this program should not need (budget of 5,000 devices with everything on)."""
 SCARCE, CRITICAL, LEAST = 0.10, 0.02, 200 * 2**20
@@ -206,7 +206,8 @@ class SelfWatch:
         self._ticks = ticks
         self._last = clock(), ticks()
         self._poll: tuple[object, float] = None, ticks()
-        self._connected = self._kept = ticks()
+        self._connected = ticks()
+        self._kept = 0.0  # as long as the machine runs: a restart of the hub's neither ends nor delays that alarm
         self._jumps: list[tuple[datetime, str]] = []
         self._raised: frozenset[Raised] | None = None
         self._told = 0.0

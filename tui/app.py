@@ -81,9 +81,9 @@ class LoaApp(App[None]):
         self.push_screen(AlarmsScreen(self.gateway, self.tr, selection, name))
 
     def action_stop(self) -> None:
-        selection, name = self._overview.selected_scope()
-        if name:
-            self.push_screen(StopScreen(self.gateway, self.tr, selection, name, self._overview.now))
+        found = self._overview.selected()
+        if found is not None:
+            self.push_screen(StopScreen(self.gateway, self.tr, *found))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A form is left by Esc: a stray q or p there must not end the program or drop what was typed."""

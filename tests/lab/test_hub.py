@@ -144,13 +144,14 @@ def test_it_runs_with_few_rights_and_listens_where_it_should(hub: Host) -> None:
     }
     assert everywhere == {"22", "8883", "8884", "8444"}, listening
     status = hub.exec(
-        ["systemctl", "show", "loa", "-p", "User,NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"]
+        ["systemctl", "show", "loa", "-p", "User,NoNewPrivileges,ProtectSystem,CapabilityBoundingSet,NRestarts"]
     ).stdout
     assert {
         "User=loa",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=cap_net_bind_service",
+        "NRestarts=0",
     } <= set(status.split())
     for _ in range(120):
         if hub.exec(["test", "-S", "/var/lib/loa/hub.sock"], check=False).returncode == 0:

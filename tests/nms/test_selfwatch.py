@@ -257,6 +257,7 @@ async def test_a_clock_that_ntp_no_longer_keeps_is_told_until_it_does_and_is_bel
     store: Store, tmp_path: Path
 ) -> None:
     hub = rig(store, tmp_path)
+    await hub.look()
     hub.link.kept = False
     hub.times.pass_(UNKEPT - 5.0)
     await hub.look()
@@ -271,6 +272,18 @@ async def test_a_clock_that_ntp_no_longer_keeps_is_told_until_it_does_and_is_bel
     hub.times.pass_(CALM)
     await hub.look()
     assert await hub.kinds() == []
+
+
+@pytest.mark.usefixtures("roomy")
+async def test_a_restart_neither_ends_nor_delays_that_alarm(store: Store, tmp_path: Path) -> None:
+    first = rig(store, tmp_path)
+    first.link.kept = False
+    await first.look()
+    [told] = await store.read(open_alarms)
+    again = rig(store, tmp_path)
+    again.link.kept = False
+    await again.look()
+    assert [a.id for a in await store.read(open_alarms)] == [told.id]
 
 
 @pytest.mark.usefixtures("roomy")

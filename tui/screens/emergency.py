@@ -53,7 +53,7 @@ class EmergencyScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         tr = self._translate
         with VerticalScroll(id="form"):
-            yield OptionList(id="scripts")
+            yield OptionList(id="scripts", markup=False)
             yield Label(tr(N_("Area (a commune's name)")))
             yield Input(self._unit, id="area", compact=True)
             yield Vertical(id="blanks")

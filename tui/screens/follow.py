@@ -41,7 +41,7 @@ class FollowScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="form"):
-            yield OptionList(id="choices")
+            yield OptionList(id="choices", markup=False)
             yield Label(self._translate(N_("Words (empty: the script's own)")))
             yield Input(id="words", compact=True)
             yield Static(id="preview", markup=False)

@@ -17,7 +17,7 @@ from inventory.diagnostics import sentence
 from nms.i18n import N_, decimal, number
 from tui.bindings import translate_bindings
 from tui.messages import News, Silence
-from tui.methods import Overview
+from tui.methods import Overview, UnitRow
 from tui.views import status
 from tui.views.bulletins import short_line
 from tui.views.emergency import alone_line
@@ -64,17 +64,19 @@ class OverviewScreen(Screen[None]):
         """The unit under the cursor: where a new bulletin most likely comes from."""
         return self.query_one(UnitTable).selected()
 
-    @property
-    def now(self) -> int:
-        """The hub's time (Unix ms) as it was told last; 0 before that."""
-        return self._overview.now if self._overview else 0
+    def selected(self) -> tuple[Overview, UnitRow] | None:
+        """The latest news and the unit under the cursor; None before there is any."""
+        overview = self._overview
+        units = overview.units if overview else ()
+        row = next((row for row in units if row.unit == self.selected_unit()), None)
+        return (overview, row) if overview is not None and row is not None else None
 
     def selected_scope(self) -> tuple[str, str]:
         """The unit under the cursor as a selection (empty: the province) and its name."""
-        units = self._overview.units if self._overview else ()
-        row = next((row for row in units if row.unit == self.selected_unit()), None)
-        if row is None:
+        found = self.selected()
+        if found is None:
             return "", ""
+        _, row = found
         return "" if row.tier == "province" else f"{row.tier}={row.unit}", row.name
 
     @on(News)
