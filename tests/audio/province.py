@@ -246,12 +246,8 @@ class Ear:
     async def receipt(self, receipt: Receipt, device: str = "") -> None:
         await self.say("receipt", encode(receipt), device)
 
-    async def leave(self) -> None:
-        """What its last will says."""
-        await self.say("state", encode(DeviceState(self.device, False, self._clock.ms)))
-
-    async def online(self, clock_error: int | None = None) -> None:
-        await self.say("state", encode(DeviceState(self.device, True, self._clock.ms, clock_error=clock_error)))
+    async def online(self) -> None:
+        await self.say("state", encode(DeviceState(self.device, True, self._clock.ms)))
 
 
 @dataclass

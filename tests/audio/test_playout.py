@@ -423,30 +423,6 @@ async def test_a_device_that_comes_online_is_known_and_gets_the_time(running: Hu
     assert (await running.playout.now_playing())["23557-L01"].online
 
 
-@pytest.mark.parametrize(
-    ("error", "minutes", "told"), [(3, 9, False), (None, 0, True), (-2_001, 0, True), (3, 11, True)]
-)
-async def test_a_device_that_comes_back_costs_the_others_data_only_if_it_needs_the_time(
-    running: Hub, error: int | None, minutes: int, told: bool
-) -> None:
-    ear = await running.ear("23557-L01")
-    await ear.online(clock_error=3)
-    await ear.leave()
-    first, second = (receipt("23557-L01", "b", "a", running.clock.ms) for _ in range(2))
-    await ear.receipt(first)  # whose answer says that what was said before has come, too
-    await eventually(lambda: first.id in ear.acknowledged())
-    asked = running.clock.asked
-    await eventually(lambda: running.clock.asked >= asked + 3)
-    ear.frames.clear()
-    running.clock.skip(minutes=minutes)
-    await ear.online(clock_error=error)
-    await ear.receipt(second)
-    await eventually(lambda: second.id in ear.acknowledged())
-    asked = running.clock.asked
-    await eventually(lambda: running.clock.asked >= asked + 3)
-    assert (TIME in ear.frames) == told
-
-
 async def test_while_its_clock_is_wrong_the_hub_tells_no_time_but_everything_else(running: Hub) -> None:
     ear = await running.ear("23557-L01")
     first = receipt("23557-L01", "b", "a", running.clock.ms)
