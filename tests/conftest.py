@@ -23,7 +23,7 @@ settings.load_profile("gate")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that wait are spread evenly among those that compute, but for the last fifth: the workers fill the cores to
     the end, and nobody waits at last for a file that takes minutes. Real hosts and whole systems are spread each for
-    themselves: many hosts at once are more than the kernel gives root by default (128 inotify instances, 6 a host).
+    themselves, so that few labs run at the same time.
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
