@@ -361,7 +361,7 @@ class Playout:
         return outcome.answer
 
     async def _follow(self) -> None:
-        """Once a second: what time brings about by itself, and signed time for devices that have just begun to run."""
+        """Once a second: what time brings about by itself, and signed time for whoever has come and needs it."""
         loop = asyncio.get_running_loop()
         signal, moved = TimeSignal(self._publisher.time), loop.time() - PROGRAMMES_EVERY
         connections, outage = 0, Outage(log)

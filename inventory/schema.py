@@ -44,6 +44,7 @@ INDICATORS = ("station_to_hamlet", "converted_to_ict", "ward_board", "commune_bo
 CODE = Text(N_("an official code of 2 to 5 digits"), r"[0-9]{2,5}")
 ENDPOINT = Text(N_("host:port like hub.example.vn:51820"), r"[^\s:]+:[0-9]{1,5}")
 YEAR = Number(2000, 2100)
+CLASS = Choice({name: name for name in ("normal", "priority", "emergency")})
 
 QUIET = Record(
     N_("quiet_hours"),
@@ -100,7 +101,7 @@ NETWORK = Record(
         Field("quiet_hours", ListOf(QUIET), "daily windows without sound (khung giờ không phát)"),
         Field(
             "authority_for",
-            ListOf(Choice({name: name for name in ("normal", "priority", "emergency")})),
+            ListOf(CLASS),
             "classes of bulletins that must name their authority (căn cứ)",
             default="[priority, emergency]",
         ),
@@ -201,7 +202,7 @@ KEY = Record(
         Field("public", PUBLIC_KEY, "an Ed25519 public key", required=True),
         Field(
             "classes",
-            ListOf(Choice({name: name for name in ("normal", "priority", "emergency")})),
+            ListOf(CLASS),
             "classes of bulletins it may sign",
             required=True,
         ),

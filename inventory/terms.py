@@ -18,4 +18,5 @@ LANGUAGE = Text(N_("a language tag like vi, jra or bdq"), r"[a-z]{2,3}(-[A-Za-z0
 
 
 def words(*enums: Any) -> Choice:
+    """One of the values of these enums; it is read as the member."""
     return Choice({member.value: member for enum in enums for member in enum})

@@ -34,9 +34,9 @@ from tui.polling import today
 
 INVENTORY: Final = "**/*.yaml"
 SSH_KEY: Final = "ssh/hub"
+"""In the hub's state: the private key; its public half ends with ``.pub``."""
 REPOSITORY_KEY: Final = "repository.asc"
 """The key that signs the hub's Debian packages; the hub's playbook puts it into the state folder."""
-"""In the hub's state: the private key; its public half ends with ``.pub``."""
 
 Artifacts = Callable[[], Mapping[str, str]]
 """SHA-256 of every artifact that the hub has, by name. May raise OSError or ValueError."""

@@ -29,8 +29,8 @@ HEARD = 10
 many that agree are needed to disbelieve a clock that NTP keeps: one may be late, or the hub itself wrong for a minute.
 """
 TOGETHER = 30_000
-"""Words heard within so many ms of the first of them are one, the fastest: the hub tells all whenever some device
-begins to run, and ten words of one bad half-minute must not count for ten minutes.
+"""Words heard within so many ms of the first of them are one, the fastest: the hub tells all whenever somebody
+comes who needs it, and ten words of one bad half-minute must not count for ten minutes.
 """
 SAVE_EVERY = 600_000
 """The hub tells its time each minute; written is every tenth (ms): flash wears out."""

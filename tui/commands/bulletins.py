@@ -151,10 +151,8 @@ def stop_verb(
 def resume_verb(ctx: click.Context, selection: tuple[str, ...], bulletin: str, reason: str) -> None:
     call = session(ctx)
     resumed = call.ask(RESUME, Resume(" ".join(selection), reason, bulletin))
-    call.say(N_("no longer stopped in {targets}"), targets=", ".join(resumed.targets))
-    for row in resumed.standing:
-        message = N_("{place} stays stopped until {until} by {issuer}")
-        call.say(message, place=row.place, until=shown(row.until), issuer=row.issuer)
+    for line in bulletins.resumed_lines(resumed, call.translate):
+        click.echo(line)
 
 
 @click.command("bulletins", help=N_("Bulletins and their states, newest first."))

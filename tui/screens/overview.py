@@ -77,7 +77,7 @@ class OverviewScreen(Screen[None]):
         if found is None:
             return "", ""
         _, row = found
-        return "" if row.tier == "province" else f"{row.tier}={row.unit}", row.name
+        return status.selection(row), row.name
 
     @on(News)
     def news(self, message: News) -> None:

@@ -19,8 +19,9 @@ from tui.bindings import translate_bindings
 from tui.gateway import Gateway, HubError
 from tui.methods import BULLETINS, RESUME, STOP, BulletinRow, Find, Overview, Resume, Stop, UnitRow
 from tui.screens.form import UNTIL, Field, FormScreen, Order, Unclear, read_until
-from tui.views.bulletins import short_line
-from tui.views.times import moment, shown
+from tui.views.bulletins import resumed_lines, short_line
+from tui.views.status import selection
+from tui.views.times import moment
 from tui.views.words import told
 
 IN_FORCE = ("scheduled", "airing")
@@ -42,7 +43,7 @@ class StopScreen(Screen[None]):
         translate_bindings(self, translate)
         self._gateway = gateway
         self._translate = translate
-        self._selection = "" if area.tier == "province" else f"{area.tier}={area.unit}"
+        self._selection = selection(area)
         self._scope = area.name
         self._wide = area.tier != "commune"
         self._now = moment(overview.now)
@@ -129,11 +130,7 @@ class StopScreen(Screen[None]):
     def _go_on(self) -> None:
         async def order(values: Mapping[str, str]) -> str:
             resumed = await self._gateway.ask(RESUME, Resume(self._selection, values[REASON.name]))
-            lines = [self._translate(N_("no longer stopped in {targets}")).format(targets=", ".join(resumed.targets))]
-            for row in resumed.standing:
-                message = self._translate(N_("{place} stays stopped until {until} by {issuer}"))
-                lines.append(message.format(place=row.place, until=shown(row.until), issuer=row.issuer))
-            return "\n".join(lines)
+            return "\n".join(resumed_lines(resumed, self._translate))
 
         title = N_("End the stops in {name}: what they cancelled stays cancelled")
         self._form(self._worded(title), (REASON,), order, N_("End the stops"))
@@ -150,9 +147,9 @@ class StopScreen(Screen[None]):
     def _form(self, title: str, fields: tuple[Field, ...], order: Order, button: str) -> None:
         self.app.push_screen(FormScreen(self._translate, title, fields, order, self._translate(button)), self._done)
 
-    def _done(self, told: str | None) -> None:
-        if told is not None:
-            self.app.notify(told, markup=False)
+    def _done(self, said: str | None) -> None:
+        if said is not None:
+            self.app.notify(said, markup=False)
             self.app.pop_screen()
 
     def _worded(self, message: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nms.i18n import N_, decimal, number
-from tui.methods import AsRun, BulletinRow, Report, ReportRow
+from tui.methods import AsRun, BulletinRow, Report, ReportRow, Resumed
 from tui.views.times import clock, rfc3339, shown
 from tui.views.words import BULLETIN_STATES, CLASSES, PLAYED, REASONS, RESULTS, TIERS, column
 
@@ -27,6 +27,14 @@ def short_line(row: BulletinRow, translate: Translate) -> str:
     state = translate(BULLETIN_STATES.get(row.state, row.state))
     heard = f" {row.heard}/{row.expected}" if row.expected else ""
     return f"{clock(row.created)} {translate(CLASSES[row.cls])}: {row.title} – {state}{heard}"
+
+
+def resumed_lines(resumed: Resumed, translate: Translate) -> Iterator[str]:
+    """Where stops have ended, and which of others go on."""
+    yield translate(N_("no longer stopped in {targets}")).format(targets=", ".join(resumed.targets))
+    for row in resumed.standing:
+        message = translate(N_("{place} stays stopped until {until} by {issuer}"))
+        yield message.format(place=row.place, until=shown(row.until), issuer=row.issuer)
 
 
 def bulletin_json(row: BulletinRow) -> Mapping[str, Any]:

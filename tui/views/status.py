@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nms.i18n import N_, decimal, number
-from tui.methods import AlarmCounts, CauseRow, DeviceRow, EventRow, Overview
+from tui.methods import AlarmCounts, CauseRow, DeviceRow, EventRow, Overview, UnitRow
 from tui.views.alarms import ALARMS
 from tui.views.times import clock, rfc3339, shown
 from tui.views.words import (
@@ -23,6 +23,11 @@ from tui.views.words import (
 )
 
 Translate = Callable[[str], str]
+
+
+def selection(row: UnitRow) -> str:
+    """What means everything in that unit; empty for the province."""
+    return "" if row.tier == "province" else f"{row.tier}={row.unit}"
 
 
 def totals(overview: Overview) -> dict[str, int]:
